@@ -1,0 +1,148 @@
+"""What happened, as plain records, and the bus that carries them to whoever cares."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+_log = logging.getLogger("resilient.events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened. ``at`` is wall time, seconds since the epoch; ``level`` is for logs."""
+
+    level: ClassVar[str] = "info"
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """A call through a circuit ended. Published only while somebody subscribes to it."""
+
+    level: ClassVar[str] = "debug"
+    circuit: str
+    outcome: str
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackUsed(Event):
+    """A fallback was asked instead of the service; ``worked`` says whether it had an answer."""
+
+    level: ClassVar[str] = "debug"
+    circuit: str
+    cause: str
+    worked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged(Event):
+    """A circuit turned from ``old`` to ``new``: ``closed``, ``open``, ``half-open``."""
+
+    level: ClassVar[str] = "warning"
+    circuit: str
+    old: str
+    new: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceEjected(Event):
+    """A balancer stopped choosing an instance for ``seconds``, because of ``reason``."""
+
+    level: ClassVar[str] = "warning"
+    service: str
+    instance: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRestored(Event):
+    """An ejected instance answered its probe and is chosen again."""
+
+    service: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseChanged(Event):
+    """Our own registration: ``what`` is ``registered``, ``lost``, ``unreachable`` or ``signed-out``."""
+
+    service: str
+    instance: str
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryChanged(Event):
+    """Services that gained or lost instances since the last directory."""
+
+    level: ClassVar[str] = "debug"
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryChanged(Event):
+    """The connection to the registry: ``what`` is ``connected``, ``lost`` or ``moved``."""
+
+    level: ClassVar[str] = "warning"
+    url: str
+    what: str
+    detail: str = ""
+
+
+Handler = Callable[[Any], None]
+Publish = Callable[[Event], None]
+
+
+def discard(event: Event) -> None:
+    """A publisher for those who have nobody to tell."""
+
+
+class EventBus:
+    """Carries events to handlers on the thread where the thing happened, in order of subscription.
+
+    A handler that raises is logged and the next one runs. Handlers must not wait.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: tuple[tuple[tuple[type[Event], ...], Handler], ...] = ()
+        self._changed: Callable[[], None] = lambda: None
+
+    def subscribe(self, handler: Handler, *kinds: type[Event]) -> Callable[[], None]:
+        """Call ``handler`` for events of ``kinds`` (all, if none is named). Returns the way to leave."""
+        entry = (kinds or (Event,), handler)
+        self._handlers = (*self._handlers, entry)
+        self._changed()
+
+        def leave() -> None:
+            self._handlers = tuple(one for one in self._handlers if one is not entry)
+            self._changed()
+
+        return leave
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody subscribed to ``kind``: lets publishers skip building records nobody reads."""
+        for kinds, _ in self._handlers:  # nearly always empty; any() would make a generator first
+            if issubclass(kind, kinds):
+                return True
+        return False
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` whenever somebody comes or goes: publishers may save work nobody sees."""
+        self._changed = changed
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody who asked for events of this kind."""
+        for kinds, handler in self._handlers:
+            if isinstance(event, kinds):
+                try:
+                    handler(event)
+                except Exception:
+                    _log.exception("event handler %r failed on %s", handler, type(event).__name__)
