@@ -1,0 +1,175 @@
+"""One call's way through a circuit: a permit, a record, and what the code inside may ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .policy import Outcome
+
+if TYPE_CHECKING:
+    from .circuit import Circuit
+
+T = TypeVar("T")
+
+
+class Attempt:
+    """Leave to make one call. Reused by the next call, unless anything out of the ordinary happened to it.
+
+    ``odd`` is the switch: whoever holds it, judges through it, expires it or turns its circuit sets it, and
+    an odd attempt ends the long way and is never used again.
+    """
+
+    __slots__ = (
+        "began",
+        "cancels",
+        "circuit",
+        "crew",
+        "deadline",
+        "expired",
+        "give",
+        "odd",
+        "outer",
+        "queue",
+        "task",
+        "trial",
+        "verdict",
+    )
+
+    began: float | None
+    give: Callable[[Attempt], None]
+
+    def __init__(self, circuit: Circuit, crew: Crew) -> None:
+        self.circuit = circuit
+        self.crew = crew
+        self.give = crew.idle.append
+        self.began = None
+        self.task: asyncio.Task[object] | None = None
+        self.cancels = 0
+        self.odd = False
+        self.expired = False
+        self.trial = False
+        self.verdict: Outcome | None = None
+        self.queue: Any = None
+        self.deadline: float | None = circuit.limit
+        self.outer: Attempt | None = None
+
+    def expire(self) -> None:
+        """The deadline has passed: cancel the task that makes the call."""
+        self.odd = self.expired = True
+        if self.task is not None:
+            self.task.cancel()
+
+    # What the code inside the call may ask; see current_attempt().
+
+    @property
+    def name(self) -> str:
+        """The name of the circuit this call goes through."""
+        return self.circuit.name
+
+    def remaining(self) -> float | None:
+        """Seconds left of this call's time, of the smallest deadline it stands in; ``None`` without one.
+
+        Never negative: 0.0 means that the time is up.
+        """
+        outer = self.outer.remaining() if self.outer is not None else None
+        if self.deadline is None or self.began is None:
+            return outer
+        own = max(0.0, self.began + self.deadline - self.circuit.now())
+        return own if outer is None else min(own, outer)
+
+    def judge(self, result: T) -> T:
+        """Show a result or response to the circuit, whatever the function then makes of it.
+
+        The last one shown decides: a 503 answered by a retry's 200 is a success. Returns ``result``.
+        """
+        self.odd = True
+        self.verdict = self.circuit.verdict(result)
+        return result
+
+    def aims_at(self, service: str) -> None:
+        """A request to ``service`` begins: the first service named is the circuit's target."""
+        self.odd = True
+        self.verdict = None  # what an earlier request was answered says nothing about this one
+        if self.circuit.target is None:
+            self.circuit.target = service
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the circuit has turned since this call went out: retrying has no point then."""
+        return self.crew is not self.circuit.crew
+
+
+class Crew:
+    """The attempts of one generation of a circuit. ``idle.pop`` admits, ``idle.append`` gives back.
+
+    Both are atomic, so the limit is exact under threads without a lock.
+    """
+
+    __slots__ = ("all", "idle", "made")
+
+    def __init__(self) -> None:
+        self.idle: deque[Attempt] = deque()
+        self.all: set[Attempt] = set()
+        self.made = 0
+
+    def new(self, circuit: Circuit) -> Attempt:
+        """One attempt more; under the circuit's lock."""
+        attempt = Attempt(circuit, self)
+        self.all.add(attempt)
+        self.made += 1
+        return attempt
+
+    def drop(self, attempt: Attempt) -> None:
+        """An attempt that is not used again; under the circuit's lock."""
+        if attempt in self.all:
+            self.all.remove(attempt)
+            self.made -= 1
+
+    def dismiss(self) -> None:
+        """Nobody new starts from here: who had looked for a permit already has to ask for another one."""
+        while self.idle:
+            self.drop(self.idle.pop())
+
+    def busy(self) -> int:
+        """How many are out."""
+        return self.made - len(self.idle)
+
+
+#: The value names the attempt and the moment it began, so that a task which outlived its call never
+#: meets the attempt's next user.
+Present = tuple[Attempt, float, "Present | None"]
+CURRENT: ContextVar[Present | None] = ContextVar("resilient_attempt", default=None)
+
+#: Whether anything in this process may ask for the attempt: circuits set the variable only then.
+watched = False
+
+
+def watch() -> None:
+    """From now on circuits say which attempt is the present one. Called by whoever may ask."""
+    global watched
+    watched = True
+
+
+def current_attempt() -> Attempt | None:
+    """The attempt this code runs in, or ``None`` outside any circuit (or after its call has ended).
+
+    Sessions use it to show responses and to take what is left of the time. Code that imports it before
+    the first call under way sees every call.
+    """
+    return _alive(CURRENT.get())
+
+
+def _alive(found: Present | None) -> Attempt | None:
+    if found is None:
+        return None
+    attempt, began, outer = found
+    if attempt.began is not began:
+        return _alive(outer)  # that call is over; the attempt may serve another one by now
+    attempt.odd = True  # held by somebody: not for use again
+    if outer is not None and attempt.outer is None:
+        attempt.outer = _alive(outer)
+    return attempt

@@ -1,0 +1,211 @@
+"""The short way: what a call through a closed circuit executes, three times over.
+
+These closures are the hot path. Each is the same story in the same order: is it ordinary (``take``), take a
+permit, run, count, give the permit back. What is not ordinary goes through methods of the circuit. The text
+is repeated because a shared helper would cost a call; see docs/benchmarks.md before changing a line.
+"""
+
+from __future__ import annotations
+
+from asyncio import current_task
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from threading import get_ident
+from typing import Any
+
+from ..errors import CallRejected, CallTimeout
+from . import attempt as present
+from .attempt import CURRENT
+from .guard import Guard
+from .rescue import Rescue
+
+_enter, _leave, _now_in = CURRENT.set, CURRENT.reset, CURRENT.get
+AsyncFunction = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
+    """``f`` behind the circuit that ``guard`` finds, with the circuit's deadline."""
+
+    @wraps(f)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        c = guard.circuit or guard.find()
+        take = c.take
+        queue = c.queue
+        try:
+            if (
+                take is None
+                or get_ident() != queue.thread
+                or (task := current_task(queue.loop)) is None
+                or task.cancelling()
+            ):
+                if rescue is not None and c.open_until and c.refuses(rescue.constant):
+                    return rescue.value if rescue.constant else await rescue.refused(c, args, kwargs)
+                a = c.admit(f, args, kwargs, True)
+                queue = a.queue
+            else:
+                try:
+                    a = take()
+                except IndexError:
+                    a = c.admit(f, args, kwargs)
+                a.task = task
+        except CallRejected as error:
+            if rescue is None:
+                raise
+            return await rescue.instead(c, error, args, kwargs)
+        now = c.now
+        live = queue.live
+        began = a.began = now()
+        live[a] = None
+        if not queue.armed:
+            queue.arm()
+        token = _enter((a, began, _now_in())) if present.watched else None
+        try:
+            result = await (f(*args, **kwargs) if kwargs else f(*args))
+        except BaseException as error:
+            live.pop(a, None)
+            task = None  # it will hold this error, whose traceback holds this frame
+            limit = a.deadline
+            if c.failed(a, error):
+                if rescue is None:
+                    raise CallTimeout(c.name, limit or 0.0) from error
+                return await rescue.instead(c, CallTimeout(c.name, limit or 0.0), args, kwargs)
+            if rescue is None or not rescue.helps(c, error):
+                raise
+            return await rescue.instead(c, error, args, kwargs)
+        finally:
+            if token is not None:
+                try:
+                    _leave(token)
+                except ValueError:
+                    pass  # an abandoned coroutine is closed in another context
+        if a.odd or type(result) not in c.plain:
+            live.pop(a, None)
+            if rescue is None:
+                return c.ended(a, result)
+            return await rescue.after(c, a, result, args, kwargs)
+        del live[a]
+        a.began = a.task = None
+        a.give(a)
+        t = now()
+        window = c.window
+        if t >= window.end:
+            c.rolled(t)
+        fresh = window.fresh
+        fresh.append(t - began)
+        if len(fresh) >= window.due:
+            c.look()
+        return result
+
+    return call
+
+
+def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
+    """``f`` behind the circuit that ``guard`` finds, without a deadline unless the environment gives one."""
+    with_deadline = timed(guard, f, rescue)
+
+    @wraps(f)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        c = guard.circuit or guard.find()
+        if c.limit is not None:
+            return await with_deadline(*args, **kwargs)
+        take = c.take
+        try:
+            if take is None:
+                if rescue is not None and c.open_until and c.refuses(rescue.constant):
+                    return rescue.value if rescue.constant else await rescue.refused(c, args, kwargs)
+                a = c.admit(f, args, kwargs)
+            else:
+                try:
+                    a = take()
+                except IndexError:
+                    a = c.admit(f, args, kwargs)
+        except CallRejected as error:
+            if rescue is None:
+                raise
+            return await rescue.instead(c, error, args, kwargs)
+        now = c.now
+        began = a.began = now()
+        token = _enter((a, began, _now_in())) if present.watched else None
+        try:
+            result = await (f(*args, **kwargs) if kwargs else f(*args))
+        except BaseException as error:
+            c.failed(a, error)
+            if rescue is None or not rescue.helps(c, error):
+                raise
+            return await rescue.instead(c, error, args, kwargs)
+        finally:
+            if token is not None:
+                try:
+                    _leave(token)
+                except ValueError:
+                    pass  # an abandoned coroutine is closed in another context
+        if a.odd or type(result) not in c.plain:
+            if rescue is None:
+                return c.ended(a, result)
+            return await rescue.after(c, a, result, args, kwargs)
+        a.began = None
+        a.give(a)
+        t = now()
+        window = c.window
+        if t >= window.end:
+            c.rolled(t)
+        fresh = window.fresh
+        fresh.append(t - began)
+        if len(fresh) >= window.due:
+            c.look()
+        return result
+
+    return call
+
+
+def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> Callable[..., Any]:
+    """``f`` behind the circuit that ``guard`` finds; exact under threads, and nothing is held meanwhile."""
+
+    @wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        c = guard.circuit or guard.find()
+        take = c.take
+        try:
+            if take is None:
+                if rescue is not None and c.open_until and c.refuses(rescue.constant):
+                    return rescue.value if rescue.constant else rescue.refused_now(c, args, kwargs)
+                a = c.admit(f, args, kwargs)
+            else:
+                try:
+                    a = take()
+                except IndexError:
+                    a = c.admit(f, args, kwargs)
+        except CallRejected as error:
+            if rescue is None:
+                raise
+            return rescue.instead_now(c, error, args, kwargs)
+        now = c.now
+        began = a.began = now()
+        token = _enter((a, began, _now_in())) if present.watched else None
+        try:
+            result = f(*args, **kwargs) if kwargs else f(*args)
+        except BaseException as error:
+            c.failed(a, error)
+            if rescue is None or not rescue.helps(c, error):
+                raise
+            return rescue.instead_now(c, error, args, kwargs)
+        finally:
+            if token is not None:
+                _leave(token)
+        if a.odd or type(result) not in c.plain:
+            if rescue is None:
+                return c.ended(a, result)
+            return rescue.after_now(c, a, result, args, kwargs)
+        a.began = None
+        a.give(a)
+        t = now()
+        window = c.window
+        if t >= window.end:
+            c.rolled(t)
+        fresh = window.fresh
+        fresh.append(t - began)
+        if len(fresh) >= window.due:
+            c.look()
+        return result
+
+    return call

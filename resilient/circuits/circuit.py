@@ -1,0 +1,287 @@
+"""May this call go out?
+
+The short way of a call through a closed circuit is written in ``calls.py`` and touches nothing here but a
+few slots: ``take`` admits (it is the crew's ``idle.pop`` while the circuit is closed and ordinary, else
+``None``), ``window.fresh`` counts. Everything out of the ordinary comes through the methods below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..errors import CallRejected, CircuitFull, CircuitOpen
+from ..events import FallbackUsed
+from . import window as columns
+from .attempt import Attempt
+from .deadlines import NO_QUEUE, NOWHERE, queue_for
+from .judge import CLOSED, HALF_OPEN, OPEN, Judge
+from .policy import Outcome
+from .snapshot import CircuitSnapshot
+from .window import BATCH
+
+INHERIT: Any = object()
+_NOTHING: Mapping[str, Any] = {}
+_COUNTED = {outcome.word: int(outcome) for outcome in Outcome} | {
+    "fallback_success": columns.FALLBACK_SUCCESS,
+    "fallback_failure": columns.FALLBACK_FAILURE,
+    "late": columns.LATE,
+}
+
+
+class Circuit(Judge):
+    """Judges calls by their outcomes and refuses them while the service is ill.
+
+    ``storage`` and ``listeners`` are pybreaker's own objects, used unchanged; the breaker itself is
+    :attr:`breaker`. Safe for threads and for several event loops. Times come from ``clock``.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        self.queue = NOWHERE
+        super().__init__(name, *args, **kwargs)
+
+    # ------------------------------------------------------------------ by hand
+
+    def open(self, seconds: float | None = None, *, reason: str = "") -> None:
+        """Open it by hand: the very next call is refused.
+
+        Without ``seconds`` trials follow after ``reset_timeout``, as always. With ``seconds`` it stays open
+        that long (``math.inf``: until :meth:`close`), then closes with a clean window.
+        """
+        self._hold("auto" if seconds is None else "open", seconds, reason, self.breaker.open)
+
+    def close(self, seconds: float | None = None, *, reason: str = "") -> None:
+        """Close it by hand, with a clean window, and end any hold.
+
+        With ``seconds`` it then stays closed that long whatever happens (``math.inf``: until told otherwise).
+        """
+        self._hold("auto" if seconds is None else "closed", seconds, reason, self.breaker.close)
+
+    def _hold(self, mode: str, seconds: float | None, reason: str, turn: Callable[[], object]) -> None:
+        with self.section:
+            self._mode = mode
+            self._mode_until = math.inf if seconds is None else self.now() + seconds
+            self._mode_reason = reason
+            if reason:
+                self.last_error = reason
+            turn()
+            self._notice()
+            self._set_open_until()
+            self.rewire()
+
+    def _end_hold(self, now: float) -> None:
+        if self._mode != "auto" and now >= self._mode_until:
+            self._mode, self._mode_until, self._mode_reason = "auto", math.inf, ""
+            self.breaker.close()
+            self._notice()
+            self._set_open_until()
+            self.rewire()
+
+    @property
+    def state(self) -> str:
+        """``closed``, ``open`` or ``half-open``, as pybreaker calls them."""
+        with self.section:
+            self._end_hold(self.now())
+            return self._notice()
+
+    # ------------------------------------------------------------------ the way in
+
+    def refuses(self, answered: bool = False) -> bool:
+        """Whether it is open and cooling right now; counts one refused call if so. No lock, no exception.
+
+        ``answered`` tells that the caller gets a default value at once.
+        """
+        now = self.now()
+        if now >= self.open_until:
+            return False
+        window = self.window
+        if now >= window.end:
+            self.rolled(now)
+        window.shut.append(answered)
+        if len(window.shut) >= BATCH:
+            self.look()
+        return True
+
+    def refusal(self) -> CircuitOpen:
+        """The error for a call that is refused."""
+        left = self.open_until - self.now()
+        return CircuitOpen(self.name, left if 0 < left < math.inf else None, self.last_error)
+
+    def admit(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] = _NOTHING,
+        timed: bool = False,
+        limit: Any = INHERIT,
+    ) -> Attempt:
+        """The long way in: one permit, or CircuitOpen, or CircuitFull.
+
+        With ``timed`` the attempt also gets the running loop's deadline queue, for ``limit`` seconds.
+        """
+        if self.open_until and self.refuses():
+            raise self.refusal()
+        refused: CallRejected | None = None
+        attempt: Attempt | None = None
+        with self.section:
+            now = self.now()
+            self._fold(now)
+            self._end_hold(now)
+            refused, trial = self._ask(now)
+            if refused is not None:
+                self.window.add(Outcome.SHORT_CIRCUITED)
+            else:
+                attempt = self._permit()
+            if attempt is not None:
+                if trial:
+                    attempt.trial = True
+                    self._trials[attempt] = now
+                attempt.odd = self.take is None or limit is not INHERIT
+                for listener in self.breaker.listeners:
+                    listener.before_call(self.breaker, func, *args, **kwargs)
+            elif refused is None:
+                refused = CircuitFull(self.name, self.policy.max_concurrent or 0)
+                self._count_full(trial)
+        if attempt is None:
+            assert refused is not None
+            try:
+                # The short way in lands here from an empty stack; its IndexError is nobody's business.
+                raise refused from None
+            finally:
+                del refused  # this frame is in its traceback: keeping it would make a ring
+        attempt.deadline = self.limit if limit is INHERIT else limit
+        if timed:
+            self._enqueue(attempt, limit is INHERIT)
+        return attempt
+
+    def _ask(self, now: float) -> tuple[CircuitOpen | None, bool]:
+        """Why this call may not go out, if so; and whether it is a trial."""
+        if self._mode == "closed":
+            return None, False
+        if self._mode == "open":
+            return self.refusal(), False
+        state = self._notice()
+        if state == OPEN:
+            refused = self._cooling(now)
+            if refused is not None:
+                return refused, False
+            self.breaker.half_open()
+            state = self._notice()
+        if state == HALF_OPEN:
+            return self._trials_taken(now), True
+        return None, False
+
+    def _cooling(self, now: float) -> CircuitOpen | None:
+        if now < self.open_until:
+            return self.refusal()
+        if self._ours:
+            return None
+        opened_at = self._storage.opened_at  # a foreign storage: wall time, as pybreaker keeps it
+        if opened_at is None:
+            return None
+        if opened_at.tzinfo is None:
+            opened_at = opened_at.replace(tzinfo=UTC)
+        passed = datetime.fromtimestamp(self.clock.time(), UTC) - opened_at
+        left = self.breaker.reset_timeout - passed.total_seconds()
+        return CircuitOpen(self.name, left, self.last_error) if left > 0 else None
+
+    def _trials_taken(self, now: float) -> CircuitOpen | None:
+        longest = self.policy.longest_trial
+        if any(now - since >= longest for since in self._trials.values()):
+            self.last_error = f"a trial did not end within {longest:g}s"
+            self.breaker.open()
+            self._notice()
+            return self.refusal()
+        wanted = self.breaker.success_threshold - self.breaker.success_counter
+        if len(self._trials) >= min(self.policy.trials, max(1, wanted)):
+            return CircuitOpen(self.name, None, self.last_error)
+        return None
+
+    def _permit(self) -> Attempt | None:
+        crew = self.crew
+        try:
+            return crew.idle.pop()  # one that came back meanwhile, before a new one is made
+        except IndexError:
+            pass
+        limit = self.policy.max_concurrent
+        if limit is not None and not self.policy.observe:
+            stragglers = sum(one.busy() for one in self.crews if one is not crew)
+            if crew.made + stragglers >= limit:
+                return None
+        return crew.new(self)
+
+    def _count_full(self, trial: bool) -> None:
+        self.window.add(Outcome.REJECTED)
+        # A full circuit is nearly always the first sign of a slow service; but it decides no trial.
+        if self.policy.count_rejections and not trial and self._seen == CLOSED:
+            self.window.judge(Outcome.FAILURE)
+            self.last_error = f"{self.policy.max_concurrent} calls were under way"
+            self._consider()
+
+    def _enqueue(self, attempt: Attempt, keep: bool) -> None:
+        queue = queue_for(attempt.deadline, self.now) if attempt.deadline is not None else None
+        task = asyncio.current_task(queue.loop) if queue is not None else None
+        if queue is None or task is None:  # no deadline, or a coroutine driven by hand: nothing to cancel
+            attempt.queue = NO_QUEUE
+            return
+        attempt.queue = queue
+        attempt.task = task
+        attempt.cancels = task.cancelling()
+        if attempt.cancels:
+            attempt.odd = True
+        if keep:
+            self.queue = queue
+
+    # ------------------------------------------------------------------ looking
+
+    def count_fallback(self, worked: bool, cause: str) -> None:
+        """A fallback was asked because of ``cause``: it had an answer, or it failed too."""
+        with self.section:
+            self._fold(self.now())
+            self.window.add(columns.FALLBACK_SUCCESS if worked else columns.FALLBACK_FAILURE)
+            if self._wants(FallbackUsed):
+                event = FallbackUsed(at=self.clock.time(), circuit=self.name, cause=cause, worked=worked)
+                self.section.later(self._publish, event)
+
+    def snapshot(self) -> CircuitSnapshot:
+        """The circuit at this moment."""
+        with self.section:
+            now = self.now()
+            self._fold(now)
+            self._end_hold(now)
+            state = self._notice()
+            sums, policy, total = self.window.sums, self.policy, self.window.total
+            counts = {word: sums[column] for word, column in _COUNTED.items()}
+            made = sums[Outcome.SUCCESS] + sums[Outcome.FAILURE] + sums[Outcome.TIMEOUT]
+            asked = made + sum(sums[o] for o in (Outcome.EXCLUDED, Outcome.SHORT_CIRCUITED, Outcome.REJECTED))
+            left = self.open_until - now
+            return CircuitSnapshot(
+                name=self.name,
+                group=self.group,
+                target=self.target,
+                at=self.clock.time(),
+                state=state,
+                since=now - self._since,
+                mode=self._mode,
+                mode_left=None if self._mode_until == math.inf else self._mode_until - now,
+                mode_reason=self._mode_reason,
+                retry_in=left if 0 < left < math.inf else None,
+                window=policy.window,
+                counts=counts,
+                calls=total,
+                error_rate=sums[columns.BAD] / total if total else 0.0,
+                rate=asked / policy.window,
+                in_flight=sum(crew.busy() for crew in self.crews),
+                limit=policy.max_concurrent,
+                timeout=self.limit,
+                min_calls=policy.min_calls,
+                error_threshold=policy.error_rate,
+                observe=policy.observe,
+                last_error=self.last_error,
+                latency=self.latencies.merged(now),
+            )

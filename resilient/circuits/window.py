@@ -1,0 +1,103 @@
+"""What happened lately: counts in a ring of time slices, with their running sums."""
+
+from __future__ import annotations
+
+import math
+
+from .policy import Outcome
+
+#: Columns of the window: the outcomes, then what fallbacks did and what came late, then the judge's two.
+FALLBACK_SUCCESS, FALLBACK_FAILURE, LATE = 7, 8, 9
+GOOD, BAD = 10, 11
+COLUMNS = 12
+
+#: Good calls are only appended; so many are folded into the counts at a time.
+BATCH = 128
+
+
+class Window:
+    """Counts of the last ``length`` seconds in ``slices``, told the time by its owner's clock (monotonic).
+
+    A call that went well costs one ``append`` to :attr:`fresh`; the owner folds the list when it has
+    ``due`` entries, when the slice ends, or when somebody looks. The partial slice counts, so the window
+    reaches between ``length - length/slices`` and ``length`` seconds back. GOOD and BAD are the two columns
+    the judge reads, and all that :meth:`forgive` clears when a circuit closes.
+    """
+
+    __slots__ = ("_head", "_ring", "due", "end", "fresh", "length", "shut", "slices", "step", "sums")
+
+    def __init__(self, length: float, slices: int, now: float) -> None:
+        self.length = length
+        self.slices = slices
+        self.step = length / slices
+        self.sums = [0] * COLUMNS
+        self._ring: list[list[int] | None] = [None] * slices
+        self._head = math.floor(now / self.step)
+        self.end = (self._head + 1) * self.step
+        self.fresh: list[float] = []
+        self.shut: list[bool] = []
+        self.due = BATCH
+
+    def add(self, column: int, n: int = 1) -> None:
+        """Count ``n`` in the present slice."""
+        slot = self._head % self.slices
+        counts = self._ring[slot]
+        if counts is None:
+            counts = self._ring[slot] = [0] * COLUMNS
+        counts[column] += n
+        self.sums[column] += n
+
+    def judge(self, outcome: Outcome) -> None:
+        """Let an outcome count for the error rate, as one of the three that do."""
+        if outcome is Outcome.SUCCESS:
+            self.add(GOOD)
+        elif outcome is Outcome.FAILURE or outcome is Outcome.TIMEOUT:
+            self.add(BAD)
+
+    def fold(self) -> list[float]:
+        """Count the calls that were only appended so far; answers their seconds.
+
+        Others append meanwhile: so many are taken from the front as are there now, the rest stays.
+        """
+        n = len(self.fresh)
+        taken = self.fresh[:n]
+        if n:
+            del self.fresh[:n]
+            self.add(Outcome.SUCCESS, n)
+            self.add(GOOD, n)
+        if n := len(self.shut):
+            answered = sum(self.shut[:n])
+            del self.shut[:n]
+            self.add(Outcome.SHORT_CIRCUITED, n)
+            self.add(FALLBACK_SUCCESS, answered)
+        return taken
+
+    def roll(self, now: float) -> None:
+        """Let slices leave that are too old. A clock that steps back changes nothing."""
+        head = math.floor(now / self.step)
+        gone = head - self._head
+        if gone <= 0:
+            return
+        if gone >= self.slices:
+            self._ring = [None] * self.slices
+            self.sums = [0] * COLUMNS
+        else:
+            for index in range(self._head + 1, head + 1):
+                counts = self._ring[index % self.slices]
+                if counts is not None:
+                    self._ring[index % self.slices] = None
+                    self.sums = [total - n for total, n in zip(self.sums, counts, strict=True)]
+        self._head = head
+        self.end = (head + 1) * self.step
+
+    def forgive(self) -> None:
+        """Forget what the judge reads; what people read stays."""
+        for counts in self._ring:
+            if counts is not None:
+                counts[GOOD] = counts[BAD] = 0
+        self.sums[GOOD] = self.sums[BAD] = 0
+
+    @property
+    def total(self) -> int:
+        """Calls that count for the error rate."""
+        return self.sums[GOOD] + self.sums[BAD]

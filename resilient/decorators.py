@@ -1,0 +1,364 @@
+"""``@circuit``: the one decorator most people need."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
+
+import pybreaker
+
+from .circuits import calls
+from .circuits.block import Block
+from .circuits.circuit import Circuit
+from .circuits.guard import Guard, Variant
+from .circuits.policy import CircuitPolicy, Exclusion, check_names
+from .circuits.rescue import NOTHING, Rescue
+from .circuits.snapshot import CircuitSnapshot
+from .errors import ConfigError
+from .runtime import find_circuit, remember
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+Q = ParamSpec("Q")
+
+
+class PolicyOptions(TypedDict, total=False):
+    """The fields of CircuitPolicy as plain keywords of ``@circuit``."""
+
+    error_rate: float
+    min_calls: int
+    window: float
+    slices: int
+    fail_max: int | None
+    reset_timeout: float
+    trials: int
+    success_threshold: int
+    trial_timeout: float | None
+    timeout: float | None
+    max_concurrent: int | None
+    count_rejections: bool
+    exclude: Exclusion | tuple[Exclusion, ...]
+    ignore: Exclusion | tuple[Exclusion, ...]
+    failed: Callable[[Any], bool]
+    observe: bool
+
+
+class _Hand:
+    """What can be done with a circuit by whoever holds its decorated function or its handle."""
+
+    guard: Guard
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit itself, in the present runtime."""
+        found: Circuit = self.guard.circuit or self.guard.find()
+        return found
+
+    @property
+    def state(self) -> str:
+        """``closed``, ``open`` or ``half-open``."""
+        return self.circuit.state
+
+    def open(self, seconds: float | None = None, *, reason: str = "") -> None:
+        """Open it by hand; for ``seconds`` without trials, if given (``math.inf``: until :meth:`close`)."""
+        self.circuit.open(seconds, reason=reason)
+
+    def close(self, seconds: float | None = None, *, reason: str = "") -> None:
+        """Close it by hand with a clean window; held closed for ``seconds``, if given."""
+        self.circuit.close(seconds, reason=reason)
+
+    def snapshot(self) -> CircuitSnapshot:
+        """The circuit at this moment: state, counts, rates, latencies."""
+        return self.circuit.snapshot()
+
+    def attempt(self) -> Block:
+        """The same circuit around a block: ``with pay.attempt() as attempt:`` (or ``async with``)."""
+        return Block(self.guard)
+
+
+if TYPE_CHECKING:
+
+    class _Base(Generic[P, R]):
+        """What type checkers see: a callable with the function's own signature."""
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+else:
+    # A partial, because inspect, asyncio and frameworks look through it: a protected coroutine function is
+    # still a coroutine function with the same signature; and because it is called by C code.
+    class _Base(functools.partial):
+        def __class_getitem__(cls, item):
+            return cls
+
+
+class Protected(_Hand, _Base[P, R]):
+    """A function behind its circuit. Called like the function; also a handle on the circuit."""
+
+    _function: Callable[..., Any]
+    _rescue: Rescue | None
+    _enabled: bool
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: Protected[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+    ) -> Protected[Q, R]: ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        return self if instance is None else _Bound(self, instance)
+
+    def __reduce__(self) -> str:
+        name: str = self.__qualname__  # type: ignore[attr-defined]
+        return name  # pickled by name, as functions are: worker processes find their own
+
+    def options(
+        self,
+        *,
+        timeout: float | None = NOTHING,
+        default: Any = NOTHING,
+        fallback: Any = None,
+    ) -> Callable[P, R]:
+        """The same function for one way of calling it: ``order.options(timeout=1)(7)``.
+
+        ``timeout`` (seconds, or ``None`` for none), ``default`` and ``fallback`` replace what the decorator
+        said; the circuit, its window and its state are the same ones.
+        """
+        guard: Any = self.guard
+        limit = self.guard.policy.timeout
+        if timeout is not NOTHING:
+            limit = self.guard.policy.but(timeout=timeout).timeout  # checks the value
+            guard = Variant(self.guard, limit)
+        rescue = self._rescue
+        if default is not NOTHING or fallback is not None:
+            rescue = Rescue(default, fallback, sync=not _is_async(self._function), name=self.guard.name)
+        shell: Callable[P, R] = self._function
+        if self._enabled:
+            shell = _wrap(guard, self._function, rescue, timed=limit is not None)
+        return shell
+
+    def __repr__(self) -> str:
+        return f"<{derived_name(self._function)} behind circuit {self.guard.name!r}>"
+
+
+class _Bound(functools.partial):  # type: ignore[type-arg]
+    """A protected method of one object. A partial for the same reasons as :class:`Protected`, and not
+    Python's own bound method, whose ``options()`` would not know the object.
+    """
+
+    __slots__ = ()
+
+    def options(self, **options: Any) -> Any:
+        protected: Any = self.func
+        return functools.partial(protected.options(**options), *self.args)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("__wrapped__", "__signature__"):  # those of the function still have self in them
+            raise AttributeError(name)
+        return getattr(self.func, name)
+
+    @property
+    def __self__(self) -> Any:
+        return self.args[0]
+
+    @property
+    def __func__(self) -> Any:
+        return self.func
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Bound) and self.func is other.func and self.args[0] is other.args[0]
+
+    def __hash__(self) -> int:
+        return hash((id(self.args[0]), id(self.func)))
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.args[0], self.func.__name__)
+
+    def __repr__(self) -> str:
+        return f"<bound {self.func!r} of {self.args[0]!r}>"
+
+
+class CircuitHandle(_Hand):
+    """A circuit that is not bound to a function yet: decorate with it, or use it around a block."""
+
+    def __init__(self, guard: Guard, default: Any, fallback: Any) -> None:
+        self.guard = guard
+        self._default = default
+        self._fallback = fallback
+
+    def __call__(self, function: Callable[P, R]) -> Protected[P, R]:
+        """Put ``function`` behind this circuit. Several functions may stand behind one."""
+        return _protect(function, self.guard, self._default, self._fallback)
+
+    def __repr__(self) -> str:
+        return f"<circuit {self.guard.name!r}>"
+
+
+class _Unnamed:
+    """``@circuit(timeout=1)``: waits for the function it takes its name from."""
+
+    def __init__(self, policy: CircuitPolicy, default: Any, fallback: Any, options: dict[str, Any]) -> None:
+        self._policy = policy
+        self._default = default
+        self._fallback = fallback
+        self._options = options
+
+    def __call__(self, function: Callable[P, R]) -> Protected[P, R]:
+        guard = Guard(derived_name(function), self._policy, find_circuit, derived=True, **self._options)
+        remember(guard)
+        return _protect(function, guard, self._default, self._fallback)
+
+
+@overload
+def circuit(function: Callable[P, R], /) -> Protected[P, R]: ...
+@overload
+def circuit(
+    name: str,
+    policy: CircuitPolicy | None = None,
+    /,
+    *,
+    default: Any = ...,
+    fallback: Any = ...,
+    group: str = ...,
+    storage: pybreaker.CircuitBreakerStorage | None = ...,
+    listeners: Iterable[pybreaker.CircuitBreakerListener] = ...,
+    **options: Unpack[PolicyOptions],
+) -> CircuitHandle: ...
+@overload
+def circuit(
+    policy: CircuitPolicy | None = None,
+    /,
+    *,
+    default: Any = ...,
+    fallback: Any = ...,
+    group: str = ...,
+    storage: pybreaker.CircuitBreakerStorage | None = ...,
+    listeners: Iterable[pybreaker.CircuitBreakerListener] = ...,
+    **options: Unpack[PolicyOptions],
+) -> _Unnamed: ...
+def circuit(
+    first: Any = None,
+    policy: CircuitPolicy | None = None,
+    /,
+    *,
+    default: Any = NOTHING,
+    fallback: Any = None,
+    group: str = "",
+    storage: pybreaker.CircuitBreakerStorage | None = None,
+    listeners: Iterable[pybreaker.CircuitBreakerListener] = (),
+    **options: Any,
+) -> Any:
+    """Put a function (``async def``, ``def``, or a method) behind a circuit breaker.
+
+    Use it bare, with plain keywords, with a :class:`CircuitPolicy` to share, or with a name::
+
+        @circuit
+        async def price(sku): ...
+
+        @circuit(default=None, timeout=1)
+        def stock(sku): ...
+
+        payments = circuit("payments", CircuitPolicy(fail_max=3), fallback=later)
+        @payments
+        async def charge(order): ...
+
+    ``default`` is a value and ``fallback`` a function (or a list of them, tried in order) that answers when
+    the call was refused, failed or took too long; a fallback gets the caller's arguments, and the error if
+    it has a parameter named ``error``. ``listeners`` and ``storage`` are pybreaker's. All other keywords are
+    the fields of :class:`CircuitPolicy`. The name is ``module.function`` unless given.
+
+    Raises ConfigError, when the module is imported, for anything it does not understand. Calls raise
+    CircuitOpen or CircuitFull when refused and CallTimeout when late; what the function raises arrives as
+    it is.
+    """
+    if isinstance(first, CircuitPolicy):
+        first, policy = None, first
+    if isinstance(first, str):
+        if not first.strip():
+            raise ConfigError("a circuit needs a name: circuit('payments')")
+    elif first is not None and not callable(first):
+        raise ConfigError(f"circuit() takes a function, a name or a CircuitPolicy, got {first!r}")
+    if policy is not None and not isinstance(policy, CircuitPolicy):
+        raise ConfigError(f"circuit() takes a CircuitPolicy after the name, got {policy!r}")
+    check_names(options)
+    chosen = (policy or CircuitPolicy()).but(**options) if options else policy or CircuitPolicy()
+    parts: dict[str, Any] = {"group": group, "storage": storage, "listeners": listeners}
+    parts["explicit"] = policy is not None or bool(options)
+    if not isinstance(first, str):
+        unnamed = _Unnamed(chosen, default, fallback, parts)
+        return unnamed if first is None else unnamed(first)
+    guard = Guard(first, chosen, find_circuit, **parts)
+    remember(guard)
+    return CircuitHandle(guard, default, fallback)
+
+
+def _protect(function: Callable[P, R], guard: Guard, default: Any, fallback: Any) -> Protected[P, R]:
+    name = guard.name
+    if isinstance(function, staticmethod | classmethod):
+        kind = type(function).__name__
+        raise ConfigError(f"{name}: put @{kind} above @circuit, not below it")
+    if inspect.isclass(function) or not callable(function):
+        raise ConfigError(f"{name}: @circuit goes on a function or method, not on {function!r}")
+    if isinstance(function, Protected):
+        raise ConfigError(f"{name}: this function stands behind circuit {function.guard.name!r} already")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigError(
+            f"{name}: a generator ends long after its call; put @circuit on the function that makes the "
+            "request, or use 'with circuit(...).attempt():' around it"
+        )
+    rescue = None
+    if default is not NOTHING or fallback is not None:
+        rescue = Rescue(default, fallback, sync=not _is_async(function), name=name)
+    enabled = os.environ.get("RESILIENT_ENABLED", "1").strip().lower() not in ("0", "false", "no", "off")
+    shell: Callable[..., Any] = function
+    if enabled:
+        shell = _wrap(guard, function, rescue, timed=guard.policy.timeout is not None)
+    protected = cast("Protected[P, R]", Protected(shell))  # type: ignore[call-arg]
+    functools.update_wrapper(protected, function)
+    protected.guard = guard
+    protected._function = function
+    protected._rescue = rescue
+    protected._enabled = enabled
+    return protected
+
+
+def _is_async(function: Any) -> bool:
+    """Whether calling it makes a coroutine; objects whose ``__call__`` is async count too."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - what it is matters, not whether
+    )
+
+
+def _wrap(guard: Any, function: Callable[..., Any], rescue: Rescue | None, *, timed: bool) -> Any:
+    if not _is_async(function):
+        return calls.sync(guard, function, rescue)
+    return (calls.timed if timed else calls.untimed)(guard, function, rescue)
+
+
+def derived_name(function: Callable[..., Any]) -> str:
+    """``module.qualname`` of a function, without ``<locals>``; a script goes by its file's name."""
+    target: Any = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    qualname = getattr(target, "__qualname__", type(target).__qualname__).replace("<locals>.", "")
+    module = getattr(target, "__module__", None) or "unknown"
+    if module == "__main__":
+        path = getattr(sys.modules.get("__main__"), "__file__", None)
+        module = os.path.splitext(os.path.basename(path))[0] if path else module
+    return f"{module}.{qualname}"
