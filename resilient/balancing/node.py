@@ -1,0 +1,246 @@
+"""One instance as seen from here: busy, slow, ejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from math import exp
+
+from ..model import Instance
+
+TAU = 10.0  # seconds in which what was learnt fades to 37 %
+FLOOR = 0.001  # no instance looks better than this
+PENALTY = 100.0  # the sample of an instance that only fails, in multiples of the usual latency
+UNMEASURED = 1e12  # busy and never measured: loses against every measured one
+_SPAN = 30  # seconds of good and bad that the share of successes is taken from
+
+
+class State(IntEnum):
+    """Where an instance stands with the balancer."""
+
+    HEALTHY = 0
+    EJECTED = 1
+    WAITING = 2  # a probe is due
+    PROBING = 3
+
+
+class Why(StrEnum):
+    """Why an instance was ejected."""
+
+    REFUSED = "refused the connection"
+    CONNECT = "cannot be connected to"
+    ROW = "failed several times in a row"
+    SHARE = "fails more often than not"
+    MANUAL = "by hand"
+
+
+class Mean:
+    """What a command usually takes, in seconds: ten samples averaged, then slowly moving."""
+
+    __slots__ = ("count", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.count = 0
+
+    def ratio(self, seconds: float) -> float:
+        """``seconds`` in multiples of the usual; 1 while the usual is not known."""
+        return seconds / self.value if self.count else 1.0
+
+    def learn(self, seconds: float) -> float:
+        """Take in one success; answers with its ratio to what was usual before."""
+        ratio = self.ratio(seconds)
+        if self.count < 10:
+            self.count += 1
+            value = self.value + (seconds - self.value) / self.count
+        else:
+            value = self.value + 0.02 * (seconds - self.value)
+        self.value = value if value > 1e-4 else 1e-4
+        return ratio
+
+
+class Node:
+    """An instance with what this process has learnt of it. Rules read it; only the pool writes.
+
+    ``latency`` is relative: a try's time in multiples of what its command usually takes, so that a
+    copy that happens to get the slow commands does not look slow. It jumps up at once and fades down.
+    """
+
+    __slots__ = (
+        "answers", "away", "back_at", "bads", "connects", "drained", "ejected_at", "ejections", "failures",
+        "gone_at", "goods", "in_flight", "instance", "latency", "now", "others", "probe_until", "quiet_until",
+        "ramp_from", "refusals", "ring", "row", "stamp", "state", "turn", "until", "url", "weight", "why",
+    )  # fmt: skip
+
+    def __init__(self, instance: Instance, now: Callable[[], float]) -> None:
+        self.now = now
+        self.in_flight = 0
+        self.weight = 1.0  # as it counts at this moment, slow start included
+        self.drained = False
+        self.away = False  # was in the last directory, but not up
+        self.gone_at: float | None = None
+        self.ramp_from: float | None = None
+        self.answers = self.failures = self.others = 0  # for ever; never reset
+        self.adopt(instance)
+        self.reset(0.0)
+
+    def adopt(self, instance: Instance) -> None:
+        """Take the newest record of the same copy."""
+        self.instance = instance
+        self.url = instance.url
+
+    def reset(self, now: float) -> None:
+        """Forget what was learnt, as for a copy that was started anew."""
+        self.latency = -1.0  # never measured
+        self.stamp = now
+        self.goods = self.bads = 0.0  # fading counts
+        self.ring: list[tuple[int, int, int, int]] = []
+        self.turn = 0.0
+        self.row = self.connects = 0  # failures in a row, connect failures in a row
+        self.state = State.HEALTHY
+        self.why: Why | None = None
+        self.until = self.quiet_until = self.probe_until = 0.0
+        self.ejected_at = self.back_at = now
+        self.ejections = self.refusals = 0
+
+    # -- what rules ask --
+
+    @property
+    def load(self) -> float:
+        """How long one more call would take here, roughly, in multiples of the usual; less is better."""
+        return self.load_at(self.now())
+
+    def load_at(self, now: float) -> float:
+        """The same at a given monotonic moment, for rules that compare several nodes."""
+        latency = self.latency
+        if latency < 0.0:
+            return self.in_flight * UNMEASURED
+        age = now - self.stamp
+        if age > 0.0:
+            latency *= exp(age / -TAU)
+        if latency < FLOOR:
+            latency = FLOOR
+        return latency * (1 + self.in_flight)
+
+    # -- learning --
+
+    def answered(self, mean: Mean, seconds: float, now: float) -> None:
+        """A good answer after ``seconds``."""
+        if mean.count < 10:
+            sample = mean.learn(seconds)
+        else:  # Mean.learn, written out: this is the way of every good call
+            usual = mean.value
+            sample = seconds / usual
+            usual += 0.02 * (seconds - usual)
+            mean.value = usual if usual > 1e-4 else 1e-4
+        stamp = self.stamp
+        kept = exp((stamp - now) / TAU) if now > stamp else 1.0
+        self.goods = self.goods * kept + 1.0
+        if self.bads:
+            self.bads *= kept
+        latency = self.latency
+        self.latency = sample if sample > latency else sample + (latency - sample) * kept
+        self.stamp = now
+        if self.row:
+            self.row = self.connects = 0
+        if now >= self.turn:
+            self.roll(now)
+        self.answers += 1
+
+    def faulted(self, mean: Mean, seconds: float, now: float) -> None:
+        """It answered that the question was wrong. A copy that says so quickly must not look fast."""
+        self._fade(now, good=1.0)
+        self._sample(max(mean.ratio(seconds), 1.0), now)
+        self.row = self.connects = 0
+        if now >= self.turn:
+            self.roll(now)
+        self.answers += 1
+
+    def failed(self, mean: Mean, seconds: float, now: float, *, overload: bool = False) -> None:
+        """It failed. The sample grows with its recent share of failures.
+
+        A constant penalty would exile a copy after one accident, none would draw calls to one that
+        fails fast.
+        """
+        self._fade(now, bad=1.0)
+        share = self.bads / (self.goods + self.bads + 2.0)
+        self._sample(max(mean.ratio(seconds), PENALTY * share), now)
+        if now >= self.turn:
+            self.roll(now)
+        if overload:
+            self.others += 1
+        else:
+            self.failures += 1
+            self.row += 1
+
+    def _fade(self, now: float, good: float = 0.0, bad: float = 0.0) -> None:
+        kept = exp((self.stamp - now) / TAU) if now > self.stamp else 1.0
+        self.goods = self.goods * kept + good
+        self.bads = self.bads * kept + bad
+
+    def _sample(self, sample: float, now: float) -> None:
+        if sample > self.latency:
+            self.latency = sample
+        else:
+            kept = exp((self.stamp - now) / TAU) if now > self.stamp else 1.0
+            self.latency = self.latency * kept + sample * (1.0 - kept)
+        self.stamp = now
+
+    # -- the last half minute --
+
+    def roll(self, now: float) -> None:
+        """A new second begins: note the counts so far."""
+        second = int(now)
+        self.turn = second + 1.0
+        ring = self.ring
+        ring.append((second, self.answers, self.failures, self.others))
+        if len(ring) > _SPAN:
+            del ring[0]
+
+    def lately(self, now: float) -> tuple[int, int, int]:
+        """Good, failed and other tries of the last 30 seconds."""
+        oldest = int(now) - _SPAN
+        for second, answers, failures, others in self.ring:
+            if second > oldest:
+                return self.answers - answers, self.failures - failures, self.others - others
+        return 0, 0, 0
+
+    def __repr__(self) -> str:
+        return f"<Node {self.instance.id} {self.state.name.lower()} in_flight={self.in_flight}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """A node at one moment, for showing.
+
+    ``state`` is ``healthy``, ``overloaded``, ``ejected``, ``waiting`` (for a probe), ``probing``,
+    ``drained``, or ``away`` (listed, but not up). ``latency`` is an estimate in seconds, ``None`` if
+    never measured; ``ejected_until`` is the seconds left; ``share`` its part of the service's tries
+    in the last 30 seconds, ``success`` the part of its own that were good.
+    """
+
+    id: str
+    instance: Instance
+    state: str
+    latency: float | None
+    in_flight: int
+    ejected_until: float
+    share: float
+    success: float | None
+    failures: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolView:
+    """One service's balancing at one moment, for showing."""
+
+    instances: int
+    usable: int
+    ejected: int
+    panic: bool
+    panics: int
+    retries: int
+    budget_exhausted: int
+    budget: int
