@@ -1,0 +1,76 @@
+import asyncio
+import socket
+
+import pytest
+from zeroconf.asyncio import AsyncServiceInfo
+
+from resilient.discovery import mdns
+
+LOOPBACK = ["127.0.0.1"]
+
+
+def multicast_works() -> bool:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            group = socket.inet_aton("224.0.0.251") + socket.inet_aton("127.0.0.1")
+            one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+            one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            one.sendto(b"", ("224.0.0.251", 5353))
+    except OSError:
+        return False
+    return True
+
+
+needs_multicast = pytest.mark.skipif(not multicast_works(), reason="no multicast on the loopback interface")
+
+
+@needs_multicast
+async def test_an_announced_registry_is_found_with_its_path_and_zone() -> None:
+    told = await mdns.announce("http://192.0.2.7:8761/eureka/v2", "east", interfaces=LOOPBACK)
+    assert told is not None
+    try:
+        found = await mdns.find(3, zone="east", interfaces=LOOPBACK)
+    finally:
+        await told.close()
+        await told.close()
+    assert [(one.url, one.zone, one.authorization) for one in found] == [
+        ("http://192.0.2.7:8761/eureka/v2/", "east", "")
+    ]
+
+
+@needs_multicast
+async def test_a_search_ends_in_time() -> None:
+    began = asyncio.get_running_loop().time()
+    assert await mdns.find(0.2, interfaces=LOOPBACK) == []
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8761", "http://localhost:8761", "http://[::1]:8761"])
+async def test_a_registry_on_loopback_is_never_announced(url: str) -> None:
+    assert await mdns.announce(url) is None
+
+
+@pytest.mark.parametrize(
+    ("properties", "address", "good"),
+    [
+        ({"path": "/eureka/", "scheme": "http", "zone": "z"}, "192.0.2.1", True),
+        ({}, "192.0.2.1", True),
+        ({"scheme": "file"}, "192.0.2.1", False),
+        ({"path": "/x?y=/"}, "192.0.2.1", False),
+        ({"path": "//evil@host/"}, "192.0.2.1", False),
+        ({"path": "/" + "a/" * 50}, "192.0.2.1", False),
+        ({"zone": "\x1b[31m"}, "192.0.2.1", True),
+        ({"path": "/eureka/"}, "127.0.0.1", False),
+    ],
+)
+def test_what_strangers_say_is_checked(properties: dict[str, str], address: str, good: bool) -> None:
+    info = AsyncServiceInfo(
+        mdns.SERVICE_TYPE,
+        f"x.{mdns.SERVICE_TYPE}",
+        port=8761,
+        parsed_addresses=[address],
+        properties=properties,
+    )
+    found = mdns._addresses(info)
+    assert [one.url for one in found] == ([f"http://{address}:8761/eureka/"] if good else [])
+    assert all(one.zone.isprintable() for one in found)
