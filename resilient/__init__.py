@@ -1,0 +1,55 @@
+"""Service registry, circuit breakers and client-side load balancing for Python: one pip install, one URL."""
+
+from typing import TYPE_CHECKING
+
+from .balanced import balanced
+from .circuits.attempt import Attempt
+from .circuits.policy import CircuitPolicy, Outcome
+from .decorators import circuit
+from .errors import (
+    CallRejected,
+    CallTimeout,
+    CircuitFull,
+    CircuitOpen,
+    ConfigError,
+    NoInstance,
+    ResilientError,
+)
+from .model import Directory, Instance, Status
+from .runtime import Runtime, current, instances, pick
+
+if TYPE_CHECKING:
+    from .circuits.attempt import current_attempt
+
+__all__ = [
+    "Attempt",
+    "CallRejected",
+    "CallTimeout",
+    "CircuitFull",
+    "CircuitOpen",
+    "CircuitPolicy",
+    "ConfigError",
+    "Directory",
+    "Instance",
+    "NoInstance",
+    "Outcome",
+    "ResilientError",
+    "Runtime",
+    "Status",
+    "balanced",
+    "circuit",
+    "current",
+    "current_attempt",
+    "instances",
+    "pick",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "current_attempt":
+        # Who imports it wants to ask: only from then on do circuits say which attempt is the present one.
+        from .circuits import attempt
+
+        attempt.watch()
+        return attempt.current_attempt
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

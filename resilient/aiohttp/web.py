@@ -1,0 +1,201 @@
+"""aiohttp's way in: an application becomes a registered service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ..errors import CallRejected, ConfigError
+from ..member import PATHS, Answer, Health, Member, refusal
+from ..runtime import Runtime, process_runtime
+
+_log = logging.getLogger("resilient.service")
+
+MEMBER: web.AppKey[Member] = web.AppKey("resilient.member", Member)
+
+
+def setup(
+    app: web.Application,
+    service: str,
+    *,
+    port: int | None = None,
+    host: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    health: Health | None = None,
+    secure: bool = False,
+    runtime: Runtime | None = None,
+) -> Member:
+    """Make an application a registered service, however it is run (gunicorn, ``web.run_app``, ...).
+
+    On start-up it waits until this process listens and registers that port; several or none are an error
+    that asks for ``port=``. It answers ``/health/live``, ``/health/ready`` and ``/admin/ping`` unless the
+    application has such routes itself, turns refused calls that escape a handler into 503 with
+    ``Retry-After``, and signs out on shutdown. ``health`` is asked every ten seconds and decides between UP
+    and DOWN. Raises ConfigError for a name that is none.
+    """
+    member = prepare(
+        app, service, port=port, host=host, metadata=metadata, health=health, secure=secure, runtime=runtime
+    )
+
+    async def life(app: web.Application) -> AsyncIterator[None]:
+        member.join_when_listening()
+        yield
+        await member.leave()
+
+    app.cleanup_ctx.append(life)
+    return member
+
+
+def prepare(
+    app: web.Application,
+    service: str,
+    *,
+    port: int | None,
+    host: str | None,
+    metadata: Mapping[str, str] | None,
+    health: Health | None,
+    secure: bool = False,
+    runtime: Runtime | None = None,
+) -> Member:
+    """Routes and the 503 of refused calls; joining and leaving are the caller's."""
+    member = Member(
+        service,
+        runtime or process_runtime(),
+        host=host,
+        port=port,
+        metadata=metadata,
+        health=health,
+        secure=secure,
+    )
+    if MEMBER in app:
+        raise ConfigError(f"this application is service {app[MEMBER].service!r} already")
+    app[MEMBER] = member
+    app.middlewares.append(_refusals)
+    taken = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
+    for path in PATHS:
+        if path in taken:
+            _log.info("%s is a route of the application; ours is not mounted there", path)
+        else:
+            app.router.add_get(path, _ours)
+    return member
+
+
+async def _ours(request: web.Request) -> web.Response:
+    answer = request.app[MEMBER].answer(request.path)
+    assert answer is not None
+    return _response(answer)
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except CallRejected as error:
+        return _response(refusal(error))
+
+
+def _response(answer: Answer) -> web.Response:
+    status, headers, body = answer
+    return web.Response(status=status, headers=headers, body=body)
+
+
+def run_app(
+    app: web.Application,
+    service: str,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+    health: Health | None = None,
+    drain: float | None = None,
+) -> None:
+    """Run an application as a registered service until SIGTERM or Ctrl-C.
+
+    Listens on ``port`` (or ``RESILIENT_PORT``; else any free one, so that several copies need no
+    configuration), registers what was bound, sends heartbeats. On SIGTERM it signs out, goes on serving for
+    ``drain`` seconds until callers have noticed (twice the fetch interval unless given, 0 after Ctrl-C),
+    then finishes the calls under way and ends. A second signal ends it at once.
+    """
+    if sys.implementation.name == "cpython":
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            uvloop.run(_serve(app, service, host, port, metadata, health, drain))
+            return
+    asyncio.run(_serve(app, service, host, port, metadata, health, drain))
+
+
+async def _serve(
+    app: web.Application,
+    service: str,
+    host: str | None,
+    port: int | None,
+    metadata: Mapping[str, str] | None,
+    health: Health | None,
+    drain: float | None,
+) -> None:
+    runtime = process_runtime()
+    member = prepare(app, service, port=port, host=host, metadata=metadata, health=health)
+    runner = web.AppRunner(app, shutdown_timeout=30.0)
+    await runner.setup()
+    try:
+        bound = _bind(member)
+        site = web.SockSite(runner, bound, backlog=1024)
+        await site.start()
+        instance = member.join(bound.getsockname()[1])
+        print(f"{instance.service} listens on {instance.url}", flush=True)  # noqa: T201
+        gently = await _told_to_stop()
+        await member.leave()
+        if gently:
+            if drain is None:
+                drain = 2 * runtime.settings.fetch_interval
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_told_to_stop(), drain)
+        await site.stop()
+    finally:
+        await runner.cleanup()
+
+
+def _bind(member: Member) -> socket.socket:
+    bind, _ = member.where()
+    port = member.port or 0
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((bind, port))
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            f"{member.service}: cannot listen on {bind}:{port}: {os.strerror(error.errno or 0)}; "
+            "give another port= (0 for any free one) or host="
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
+async def _told_to_stop() -> bool:
+    """Wait for a signal; True for SIGTERM, which means there is time to drain."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()
+
+    def tell(gently: bool) -> None:
+        if not told.done():
+            told.set_result(gently)
+
+    loop.add_signal_handler(signal.SIGTERM, tell, True)
+    loop.add_signal_handler(signal.SIGINT, tell, False)
+    try:
+        return await told
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGINT)

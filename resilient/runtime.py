@@ -1,0 +1,377 @@
+"""Puts the rooms together for one process: circuits, balancer, directory, events. No rule of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar
+from functools import partial
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .background import shared
+from .balancing.balancer import Balancer
+from .balancing.rules import Rule
+from .circuits.book import CircuitBook
+from .circuits.circuit import Circuit
+from .circuits.guard import Guard
+from .circuits.policy import TEXT_OPTIONS
+from .clock import SYSTEM, Clock
+from .errors import NoInstance
+from .events import CircuitChanged, EventBus, InstanceEjected, RegistryChanged
+from .model import Directory, Instance, Status
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .discovery.tasks import Discovery
+
+#: Seconds a call by name waits for the first directory of its process.
+FIRST_DIRECTORY = 5.0
+
+
+class Runtime:
+    """All of one process's circuits, balancer, directory and events.
+
+    Making one starts nothing. The first balanced name, :meth:`register`, or entering it (``with`` or
+    ``async with``) reads the directory, on a background loop, so that neither a blocked event loop nor a
+    program without one misses a heartbeat. ``instances`` gives lists of URLs or instances by service name,
+    for use without a registry. ``me`` registers this process.
+    """
+
+    def __init__(
+        self,
+        me: Instance | None = None,
+        *,
+        settings: Settings | None = None,
+        instances: Mapping[str, Iterable[str | Instance]] | None = None,
+        rule: str | Rule = "two_choices",
+        clock: Clock = SYSTEM,
+        rng: Random | None = None,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings if settings is not None else Settings.load(os.environ)
+        self.events = EventBus()
+        self.circuits = CircuitBook(
+            publish=self.events.publish,
+            wants=self.events.wants,
+            overrides=lambda name: self.settings.circuit(name, TEXT_OPTIONS),
+            clock=clock,
+        )
+        self.events.watch(self.circuits.rewire)
+        self._static = {
+            name.lower(): tuple(_instance(name.lower(), one) for one in listed)
+            for name, listed in (instances or {}).items()
+        }
+        self._directory: Directory | None = None
+        self._up: Mapping[str, tuple[Instance, ...]] = {}
+        self._me = me
+        self._rng = rng or Random()
+        self._discovery: Discovery | None = None
+        self._leave_background: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._tried: Future[None] = Future()
+        self._cause = ""
+        self._at_stop: list[Callable[[], Awaitable[None]]] = []
+        self.balancer = Balancer(
+            self.lookup,
+            rule,
+            zone=self.settings.zone,
+            publish=self.events.publish,
+            clock=clock,
+            rng=self._rng,
+            known=self.services,
+        )
+        self.events.subscribe(self._heard, RegistryChanged, InstanceEjected, CircuitChanged)
+
+    # ------------------------------------------------------------------ the directory
+
+    @property
+    def directory(self) -> Directory:
+        """The latest directory; empty before the first one was read."""
+        return self._directory or Directory()
+
+    @property
+    def has_directory(self) -> bool:
+        """Whether names can be resolved now: a directory was read, or only given lists are used."""
+        return self._directory is not None or bool(self._static)
+
+    def services(self) -> list[str]:
+        """The names of all services known here."""
+        return [*self._static, *self.directory.services]
+
+    def knows(self, name: str) -> bool:
+        """Whether ``name`` (lower case) is a service of the directory or of the given lists."""
+        return name in self._static or name in self.directory.services
+
+    def lookup(self, service: str) -> Sequence[Instance]:
+        """The instances of a service that may be called; the same object until something changes.
+
+        Raises NoInstance while there is no directory at all, with the reason.
+        """
+        if service in self._static:
+            return self._static[service]
+        found = self._up.get(service)
+        if found is not None:
+            return found
+        if self._directory is None and not self._static:
+            self.start()
+            cause = self._cause or "the registry has not answered yet"
+            raise NoInstance(service, reason=f"no directory: {cause}", undecided=True)
+        return ()
+
+    def instances(self, service: str) -> Sequence[Instance]:
+        """The instances of a service that may be called, as the directory has them now."""
+        return self.lookup(service.lower())
+
+    async def ready(self, timeout: float = FIRST_DIRECTORY) -> bool:
+        """Wait until the directory was read once, or the registry is known not to answer.
+
+        At most ``timeout`` seconds; answers whether there is a directory.
+        """
+        self.start()
+        if not self._tried.done():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tried)), timeout)
+        return self.has_directory
+
+    def wait(self, timeout: float = FIRST_DIRECTORY) -> bool:
+        """As :meth:`ready`, for plain functions: blocks this thread."""
+        self.start()
+        with contextlib.suppress(TimeoutError):
+            self._tried.result(timeout)
+        return self.has_directory
+
+    def _learn(self, directory: Directory) -> None:
+        """A new directory. Services that did not change keep their very tuple: balancers rely on it."""
+        up: dict[str, tuple[Instance, ...]] = {}
+        old = self._directory.services if self._directory is not None else {}
+        for name, listed in directory.services.items():
+            if old.get(name) is listed:
+                up[name] = self._up[name]
+            else:
+                up[name] = tuple(one for one in listed if one.status is Status.UP)
+        self._up = up
+        self._directory = directory
+        self._tell_tried()
+
+    def _heard(self, event: RegistryChanged | InstanceEjected | CircuitChanged) -> None:
+        discovery = self._discovery
+        if isinstance(event, RegistryChanged):
+            self._cause = discovery.last_error if discovery is not None else event.detail
+            self._tell_tried()
+        elif discovery is None:
+            return
+        elif isinstance(event, InstanceEjected):
+            discovery.refresh()
+        else:
+            discovery.nudge()
+
+    def _tell_tried(self) -> None:
+        if not self._tried.done():
+            with contextlib.suppress(Exception):  # two threads may say so at once
+                self._tried.set_result(None)
+
+    # ------------------------------------------------------------------ life
+
+    def register(self, me: Instance) -> None:
+        """Register this process as an instance; replaces an earlier registration of this runtime."""
+        self._me = me
+        self.stop_discovery()
+        self.start()
+
+    def set_status(self, status: Status) -> None:
+        """Tell the registry how this process is."""
+        if self._me is not None:
+            self._me = self._me.become(status)
+            if self._discovery is not None:
+                self._discovery.become(status)
+
+    def start(self) -> None:
+        """Begin to read the directory (and to register, if there is somebody to register). Never waits."""
+        if self._running() or (self._static and self._me is None):
+            return
+        with self._lock:
+            if self._running():
+                return
+            # Loads aiohttp, which a breaker alone does not need.
+            from .discovery.locate import locate
+            from .discovery.tasks import Discovery
+
+            self._discovery = discovery = Discovery(
+                self.settings,
+                partial(locate, self.settings),
+                self._me,
+                clock=self.clock,
+                rng=self._rng,
+                publish=self.events.publish,
+                on_directory=self._learn,
+                circuits=self._circuits,
+            )
+            background = shared()
+            self._leave_background = background.on_stop(discovery.stop)
+            background.run(discovery.start())
+
+    def _running(self) -> bool:
+        return self._discovery is not None
+
+    def _circuits(self) -> dict[str, object] | None:
+        """What this process tells the registry about its circuits; nothing if it has none."""
+        if not len(self.circuits):
+            return None
+        host = socket.gethostname()
+        return {
+            "service": self._me.service if self._me is not None else self.settings.service or _script(),
+            "instance": self._me.id if self._me is not None else f"{host}:{os.getpid()}",
+            "worker": f"{host}:{os.getpid()}",
+            "interval": self.settings.push_interval,
+            "circuits": [circuit.snapshot().as_dict() for circuit in self.circuits],
+        }
+
+    def stop_discovery(self, timeout: float = 5.0) -> None:
+        """Sign out and stop reading the directory; what was read last stays."""
+        with self._lock:
+            discovery, self._discovery = self._discovery, None
+        if discovery is not None:
+            self._leave_background()
+            with contextlib.suppress(TimeoutError):
+                shared().run(discovery.stop()).result(timeout)
+
+    def close(self) -> None:
+        """Sign out and stop. Harmless when called again."""
+        self.stop_discovery()
+
+    def at_stop(self, closing: Callable[[], Awaitable[None]]) -> None:
+        """Await ``closing`` when this runtime is left on its loop: doors close their sessions so."""
+        if closing not in self._at_stop:
+            self._at_stop.append(closing)
+
+    async def aclose(self) -> None:
+        """As :meth:`close`, without blocking the loop; closes this loop's shared sessions too."""
+        await asyncio.to_thread(self.close)
+        for closing in self._at_stop:
+            await closing()
+
+    async def __aenter__(self) -> Self:
+        self._here = self.active()
+        self._here.__enter__()
+        await self.ready()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._here.__exit__(kind, error, tb)
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        self._here = self.active()
+        self._here.__enter__()
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._here.__exit__(kind, error, tb)
+        self.close()
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Runtime]:
+        """Be what :func:`current` finds inside this block (and in tasks made there)."""
+        global _actives
+        token = _active.set(self)
+        _actives += 1
+        _unbind()
+        try:
+            yield self
+        finally:
+            _actives -= 1
+            _active.reset(token)
+            _unbind()
+
+
+def _script() -> str:
+    """What an unregistered program goes by: its file's name."""
+    path, _ = os.path.splitext(sys.argv[0] or "python")
+    name = os.path.basename(os.path.dirname(path) if path.endswith("__main__") else path)
+    return name if name not in ("", "-c", "-m") else "python"
+
+
+def _instance(service: str, given: str | Instance) -> Instance:
+    if isinstance(given, Instance):
+        return given
+    from urllib.parse import urlsplit
+
+    from .errors import ConfigError
+
+    parts = urlsplit(given if "//" in given else f"http://{given}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"instances of {service!r}: {given!r} is not a URL like http://10.0.0.7:8080")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Instance(
+        service=service,
+        id=f"{parts.hostname}:{port}",
+        host=parts.hostname,
+        port=port,
+        secure=parts.scheme == "https",
+    )
+
+
+_active: ContextVar[Runtime | None] = ContextVar("resilient_runtime", default=None)
+_actives = 0
+_process: Runtime | None = None
+_process_lock = threading.Lock()
+_guards: weakref.WeakSet[Guard] = weakref.WeakSet()
+
+
+def current() -> Runtime:
+    """The runtime in use here: the active one, else the process's own, made at first need."""
+    active = _active.get()
+    return active if active is not None else process_runtime()
+
+
+def process_runtime() -> Runtime:
+    """The process's own runtime, made at first need: doors that serve install themselves there."""
+    global _process
+    if _process is None:
+        with _process_lock:
+            if _process is None:
+                _process = Runtime()
+    return _process
+
+
+def find_circuit(guard: Guard) -> tuple[Circuit, bool]:
+    """A guard's circuit in the present runtime, and whether it is the only runtime there is."""
+    return current().circuits.of(guard), _actives == 0
+
+
+def remember(guard: Guard) -> None:
+    """Let a guard hear when there is another runtime to look in."""
+    _guards.add(guard)
+
+
+def _unbind() -> None:
+    for guard in list(_guards):
+        guard.circuit = None
+
+
+def pick(service: str, **options: Any) -> Any:
+    """Choose an instance for one try of whatever is not HTTP: ``with pick("postgres") as chosen:``.
+
+    ``chosen.instance`` has host and port; how the block ends tells the balancer how it went. Raises
+    NoInstance.
+    """
+    return current().balancer.pick(service.lower(), **options)
+
+
+def instances(service: str) -> Sequence[Instance]:
+    """The instances of a service that may be called now. Raises NoInstance without any directory."""
+    return current().instances(service)
