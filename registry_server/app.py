@@ -1,0 +1,154 @@
+"""The registry, put together: table, engine, routes, web UI, sweep, listener."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
+
+from aiohttp import hdrs, web
+
+from resilient.clock import SYSTEM, Clock
+from resilient.web.guard import Guard
+from resilient.web.server import Listener, listen
+from resilient.web.trust import Trust
+
+from . import bodies
+from .api import EurekaApi
+from .board import Board
+from .engine import MemoryEngine
+from .registry import Registry
+from .settings import Settings
+from .tools import Tools
+from .views import Views
+
+_log = logging.getLogger("resilient.registry")
+
+
+class RegistryApp:
+    """One registry with everything it serves. ``app`` is what a listener serves; :meth:`start` does both."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM, rng: Random | None = None) -> None:
+        self.settings = settings
+        self.registry = Registry(
+            engine=MemoryEngine(),
+            clock=clock,
+            rng=rng,
+            caps=settings.caps,
+            policy=settings.preservation,
+            factor=settings.lease_factor,
+        )
+        self.board = Board(clock)
+        self.trust = Trust(settings.token or None, settings.read_token or None, clock=clock)
+        self.views = Views(self.registry, self.board, settings.zone)
+        self.api = EurekaApi(self.registry, self.trust, zone=settings.zone)
+        #: ``http://host:port/eureka/`` once it listens; what clients are configured with.
+        self.url = ""
+        self.port = 0
+        self._ready = False
+        self.listener: Listener | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self.app = self._make_app()
+
+    def _make_app(self) -> web.Application:
+        app = web.Application()
+        self.api.mount(app)
+        Tools(self.views, self.board, self.trust, lambda: self._ready).mount(app)
+        mounted = self.settings.ui and self._mount_ui(app)
+        app.router.add_get("/", _front_page(mounted))
+        # A base URL configured with a slash too many ("//eureka/apps") is common, and means no harm.
+        app.router.add_route("*", "/{tail:.*}", self.api.handle)
+        return app
+
+    def _mount_ui(self, app: web.Application) -> bool:
+        try:
+            from dashboard.app import mount
+        except ImportError as missing:
+            _log.warning("the web UI is not installed: %s", missing)
+            return False
+        mount(app, self.views, clock=self.registry.clock)
+        return True
+
+    async def start(self) -> None:
+        """Bind, and begin to sweep. OSError if the address cannot be bound."""
+        try:
+            self.listener = await listen(
+                self.app, self.settings.host, self.settings.port, guard=_guard(), front=self.api.front
+            )
+        except BaseException:
+            self.registry.close()
+            raise
+        self.port = self.listener.port
+        self.url = self.api.url = f"{self.listener.url}/eureka/"
+        self._sweeper = asyncio.create_task(self._sweep_forever(), name="registry sweep")
+        self._ready = True
+        if not self.listener.is_loopback and not self.settings.token:
+            _log.warning(
+                "anybody who reaches %s:%d may register and read; set a token (--token, or "
+                "RESILIENT_REGISTRY_TOKEN) to require it for every write. Until then, overrides and signing "
+                "out the instances of others work from this machine only.",
+                self.settings.host,
+                self.port,
+            )
+
+    async def stop(self) -> None:
+        """Stop listening, let requests end, and stop sweeping. Harmless when called twice."""
+        self._ready = False
+        sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            await listener.close()
+        self.registry.close()
+
+    async def _sweep_forever(self) -> None:
+        period = self.registry.preservation.policy.period
+        while True:
+            await asyncio.sleep(period)
+            try:
+                await self.registry.sweep()
+            except Exception:
+                _log.exception("a sweep failed; the next one comes in %gs", period)
+
+
+def _guard() -> Guard:
+    batches = ("/eureka/peerreplication", "/eureka/v2/peerreplication", "/v2/peerreplication")
+    return Guard(
+        # Errors without a body: Eureka's clients would read one as an instance.
+        bare_errors=("/eureka", "/v2"),
+        # The bodies of PUT and DELETE mean nothing, whatever their type; `bodies` looks at the others.
+        content_types=None,
+        bodies={**dict.fromkeys(batches, bodies.BATCH), "/resilient/v1/circuits": bodies.PUSH},
+    )
+
+
+def make_app(settings: Settings, *, clock: Clock = SYSTEM, rng: Random | None = None) -> RegistryApp:
+    """A registry that does not listen yet."""
+    return RegistryApp(settings, clock=clock, rng=rng)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings | None = None, *, clock: Clock = SYSTEM, rng: Random | None = None
+) -> AsyncIterator[RegistryApp]:
+    """A registry that listens while the block runs; by default on a free port of this machine."""
+    registry = make_app(settings or Settings(port=0), clock=clock, rng=rng)
+    await registry.start()
+    try:
+        yield registry
+    finally:
+        await registry.stop()
+
+
+def _front_page(ui: bool) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def front_page(request: web.Request) -> web.Response:
+        if ui and "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+            # Relative, so that it also holds behind a proxy that adds a prefix.
+            return web.Response(status=302, headers={hdrs.LOCATION: "ui/"})
+        return web.Response(text="A resilient registry. Clients use /eureka/, people /ui/.\n")
+
+    return front_page

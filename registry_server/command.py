@@ -1,0 +1,131 @@
+"""``resilient registry``, also ``python -m registry_server``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resilient.errors import ConfigError
+from resilient.eureka import json
+
+from .app import RegistryApp, make_app
+from .settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_ABOUT = "Run a service registry that speaks Eureka's protocol."
+_MORE = """
+Each option can be given in the environment: RESILIENT_REGISTRY_HOST, _PORT, _TOKEN, _READ_TOKEN, _ZONE.
+The first line on standard output is the URL to configure services with. Ctrl-C ends it.
+"""
+
+
+def add(parsers: _Parsers) -> None:
+    """Add the ``registry`` sub-command; its default ``run`` takes the arguments and returns the exit code."""
+    parser = parsers.add_parser(
+        "registry",
+        help="run the service registry",
+        description=_ABOUT,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _arguments(parser)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1: this machine only)")
+    parser.add_argument("--port", type=int, help="port to listen on (default 8761; 0: any free one)")
+    parser.add_argument("--token", help="require this token for every write and action")
+    parser.add_argument("--read-token", help="require this token, or the other one, for reads")
+    parser.add_argument("--zone", help="the zone this registry is in")
+    parser.add_argument("--json", action="store_true", help='print the URL as {"url": ...}')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGINT or SIGTERM. 0 after a clean end, 2 if it cannot start."""
+    try:
+        settings = read_settings(
+            host=args.host, port=args.port, token=args.token, read_token=args.read_token, zone=args.zone
+        )
+    except ConfigError as error:
+        return _fail(str(error))
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        return _run(_serve(settings, as_json=args.json))
+    except KeyboardInterrupt:
+        return 0
+
+
+async def _serve(settings: Settings, *, as_json: bool) -> int:
+    registry = make_app(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await registry.start()
+    except OSError as error:
+        return _fail(_why(error, settings))
+    try:
+        _announce(registry, as_json=as_json)
+        await stop.wait()
+    finally:
+        await registry.stop()
+    return 0
+
+
+def _announce(registry: RegistryApp, *, as_json: bool) -> None:
+    line = json.dump({"url": registry.url}).decode() if as_json else registry.url
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _why(error: OSError, settings: Settings) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{where} is taken, perhaps by another registry; choose another with --port, or --port 0 for any"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{where} may not be used by this user; choose a port above 1023 with --port"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"resilient registry: {reason}\n")
+    return 2
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    """On uvloop if it is there: it takes about twice the heartbeats."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m registry_server``."""
+    parser = argparse.ArgumentParser(
+        prog="resilient registry",
+        description=_ABOUT,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _arguments(parser)
+    args = parser.parse_args(argv)
+    return int(args.run(args))
+
+
+#: What the ``resilient.commands`` entry point names.
+command = add

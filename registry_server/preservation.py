@@ -1,0 +1,78 @@
+"""When too many fall silent at once, suspect the network and not the instances. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from .expiry import Lease
+from .leases import LeaseTable
+
+#: A pause of more than so many sweep periods means that this process itself was away.
+PAUSE_PERIODS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreservationPolicy:
+    """When to protect leases, and how many to remove at once.
+
+    Leases are protected while more than ``floor`` and more than ``share`` of all are late. A sweep, every
+    ``period`` seconds, removes at most ``share`` of all, but at least one.
+    """
+
+    enabled: bool = True
+    share: float = 0.15
+    floor: int = 3
+    period: float = 1.0
+
+
+class Preservation:
+    """Decides, once per sweep, who is evicted."""
+
+    def __init__(self, rng: Random, policy: PreservationPolicy | None = None) -> None:
+        self.policy = policy or PreservationPolicy()
+        self._rng = rng
+        self._last: float | None = None
+        #: Leases are being protected.
+        self.active = False
+        #: Monotonic second at which protection began, if it is active.
+        self.since: float | None = None
+        #: Why, in plain words; empty when nothing is protected.
+        self.reason = ""
+
+    def sweep(self, table: LeaseTable, now: float) -> list[Lease]:
+        """Whom to evict now. ``now`` is the clock's monotonic time, in seconds."""
+        self._grant_pause(table, now)
+        table.advance()
+        late, size = table.late_count, len(table)
+        self._judge(late, size, now)
+        return table.expired(self._limit(size), self._rng, overdue=self.active)
+
+    def _grant_pause(self, table: LeaseTable, now: float) -> None:
+        last, self._last = self._last, now
+        if last is None:
+            return
+        gap = now - last
+        if gap > PAUSE_PERIODS * self.policy.period:
+            # Heartbeats that came meanwhile still wait to be read: nobody loses time for our absence.
+            table.grant(gap - self.policy.period)
+
+    def _judge(self, late: int, size: int, now: float) -> None:
+        policy = self.policy
+        allowed = max(policy.floor, policy.share * size)
+        active = policy.enabled and late > allowed
+        if active and not self.active:
+            self.since = now
+        elif not active:
+            self.since = None
+        self.active = active
+        self.reason = (
+            f"{late} of {size} instances missed more than two heartbeats at about the same time; "
+            f"silent instances are removed only while at most {int(allowed)} are late, "
+            "or after ten times their lease"
+            if active
+            else ""
+        )
+
+    def _limit(self, size: int) -> int:
+        return max(1, size - int(size * (1 - self.policy.share)))

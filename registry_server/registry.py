@@ -1,0 +1,256 @@
+"""Every operation once: what is asked, checked against the table, written through the engine, told on.
+
+Writes change nothing here by themselves. They go to the engine, and what the engine says happened is
+applied to the table, whoever caused it. Heartbeats stay in the table.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from random import Random
+
+from resilient.clock import SYSTEM, Clock
+from resilient.eureka.limits import LIMITS, Limits, check_metadata
+from resilient.model import Instance, Status
+
+from .answers import Answers
+from .engine import (
+    REASON,
+    Batch,
+    Committed,
+    Condition,
+    MemoryEngine,
+    Operation,
+    instance_key,
+    instance_of_key,
+)
+from .expiry import Lease
+from .leases import Caps, LeaseTable, TableFull
+from .preservation import Preservation, PreservationPolicy
+from .records import Cause, Change, Record, Renewal
+
+_log = logging.getLogger("resilient.registry")
+
+#: Changes remembered for people and pages.
+REMEMBERED = 1000
+_TRIES = 5
+_MINUTE = 60.0
+
+
+class Registered(StrEnum):
+    """What became of a registration."""
+
+    DONE = "done"
+    IGNORED = "ignored"  # a late echo of an instance that signed out
+    FULL = "full"
+
+
+class Registry:
+    """One node's registry. Lives on one event loop.
+
+    ``factor`` is how many durations after its last sign of life a lease expires.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: MemoryEngine | None = None,
+        clock: Clock = SYSTEM,
+        rng: Random | None = None,
+        caps: Caps | None = None,
+        policy: PreservationPolicy | None = None,
+        factor: float = 1.0,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.table = LeaseTable(clock, caps=caps, factor=factor)
+        self.answers = Answers(self.table)
+        self.preservation = Preservation(rng or Random(), policy)
+        self.remembered: deque[tuple[float, Change]] = deque(maxlen=REMEMBERED)
+        self.started = clock.monotonic()
+        self._engine = engine or MemoryEngine()
+        self._leave = self._engine.subscribe(self._apply)
+        self._subscribers: tuple[Callable[[Change], None], ...] = ()
+        self._beats: deque[tuple[float, int]] = deque()
+
+    # --- reading
+
+    def visible(self, service: str, id: str) -> Lease | None:
+        """The lease, unless it has run out and nothing protects it."""
+        return self._shown(self.table.get(service, id))
+
+    def visible_anywhere(self, id: str) -> Lease | None:
+        """The first visible lease with this id, whatever its service."""
+        return self._shown(self.table.find(id))
+
+    def _shown(self, lease: Lease | None) -> Lease | None:
+        if lease is None or (self.table.has_expired(lease) and not self.preservation.active):
+            return None
+        return lease
+
+    def heartbeats_per_minute(self) -> int:
+        """Successful heartbeats of the last sixty seconds, to the sweep."""
+        return self.table.renewals - self._beats[0][1] if self._beats else self.table.renewals
+
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return self.clock.monotonic() - self.started
+
+    # --- writing
+
+    async def register(self, instance: Instance, *, by: str = "", replication: bool = False) -> Registered:
+        """Register, or register again."""
+        try:
+            done = await self._write(
+                instance.service,
+                instance.id,
+                lambda: self.table.plan_register(instance, by=by, replication=replication),
+            )
+        except TableFull as full:
+            _log.warning("registration refused: %s", full)
+            return Registered.FULL
+        return Registered.DONE if done else Registered.IGNORED
+
+    def renew(self, service: str, id: str, dirty_at: int | None = None) -> Renewal:
+        """A heartbeat of a client."""
+        return self.table.renew(service, id, dirty_at)
+
+    async def renew_from_peer(
+        self, service: str, id: str, dirty_at: int | None = None, override: Status | None = None
+    ) -> Renewal:
+        """A heartbeat told on by another registry, with the override it knows of."""
+        renewal = self.table.renew(service, id, dirty_at, replication=True)
+        if renewal is Renewal.NEWER_THERE and override is not None:
+            await self._write(service, id, lambda: self.table.plan_peer_override(service, id, override))
+        return renewal
+
+    async def cancel(self, service: str, id: str) -> bool:
+        """Sign an instance out. False if it is not there."""
+        return await self._remove(service, id, Cause.CANCELLED)
+
+    async def set_status(self, service: str, id: str, status: Status, dirty_at: int = 0) -> bool:
+        """An operator's word on the status. False if the instance is not there."""
+        if self.visible(service, id) is None:
+            return False
+        self.table.touch(service, id)
+        await self._write(
+            service, id, lambda: self.table.plan_override(service, id, status, dirty_at=dirty_at)
+        )
+        return True
+
+    async def clear_status(
+        self, service: str, id: str, show: Status | None = None, dirty_at: int = 0
+    ) -> bool:
+        """Take an operator's word back; ``show`` is the status until the next registration.
+
+        False if the instance is not there.
+        """
+        if self.visible(service, id) is None:
+            return False
+        self.table.touch(service, id)
+        await self._write(
+            service,
+            id,
+            lambda: self.table.plan_override(service, id, None, show=show, dirty_at=dirty_at),
+        )
+        return True
+
+    async def add_metadata(self, service: str, id: str, entries: Mapping[str, str]) -> bool:
+        """Add to an instance's metadata. False if it is not there; WireError if it would be too much."""
+        lease = self.visible(service, id)
+        if lease is None:
+            return False
+        check_metadata({**lease.record.instance.metadata, **entries}, "metadata", self.limits)
+        return await self._write(service, id, lambda: self.table.plan_metadata(service, id, entries))
+
+    async def sweep(self) -> int:
+        """Evict whoever has been silent for too long. Call every ``preservation.policy.period`` seconds.
+
+        Returns how many were evicted.
+        """
+        now = self.clock.monotonic()
+        was_active = self.preservation.active
+        gone = self.preservation.sweep(self.table, now)
+        if self.preservation.active and not was_active:
+            _log.warning("instances are protected: %s", self.preservation.reason)
+        elif was_active and not self.preservation.active:
+            _log.warning("instances are no longer protected: enough of them renew again")
+        for lease in gone:
+            instance = lease.record.instance
+            await self._remove(instance.service, instance.id, Cause.EXPIRED)
+        self.answers.forget()
+        self._beats.append((now, self.table.renewals))
+        while self._beats[0][0] < now - _MINUTE:
+            self._beats.popleft()
+        return len(gone)
+
+    # --- being told
+
+    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call ``callback`` with every change, in order. It must not wait. Returns the way to leave."""
+        self._subscribers = (*self._subscribers, callback)
+
+        def leave() -> None:
+            self._subscribers = tuple(one for one in self._subscribers if one is not callback)
+
+        return leave
+
+    def close(self) -> None:
+        """Stop listening to the engine."""
+        self._leave()
+
+    # --- inside
+
+    async def _write(self, service: str, id: str, plan: Callable[[], Record | None]) -> bool:
+        """Plan, commit; plan again if somebody else was faster. False if there was nothing to store."""
+        key = instance_key(service, id)
+        for _ in range(_TRIES):
+            condition = Condition(key, self._engine.revision_of(key))
+            record = plan()
+            if record is None:
+                return False
+            if isinstance(await self._engine.commit((condition,), (Operation(key, record),)), Committed):
+                return True
+        raise RuntimeError(f"{_TRIES} writes to one instance in a row met somebody else's")
+
+    async def _remove(self, service: str, id: str, cause: Cause) -> bool:
+        key = instance_key(service, id)
+        for _ in range(_TRIES):
+            lease = self.table.get(service, id)
+            if lease is None or (cause is Cause.EXPIRED and not self.table.has_expired(lease)):
+                # Whoever came back while the engine was asked, stays.
+                if cause is Cause.CANCELLED:
+                    self.table.remove(service, id, cause)
+                return False
+            condition = Condition(key, self._engine.revision_of(key))
+            operations = (Operation(key, None), Operation(REASON, cause))
+            if isinstance(await self._engine.commit((condition,), operations), Committed):
+                return True
+        return False
+
+    def _apply(self, batch: Batch) -> None:
+        reason = Cause.EXPIRED
+        for event in batch.events:
+            if event.key == REASON and isinstance(event.value, Cause):
+                reason = event.value
+        for event in batch.events:
+            place = instance_of_key(event.key)
+            if place is None:
+                continue
+            if isinstance(event.value, Record):
+                self._told(self.table.put(event.value))
+            elif (change := self.table.remove(*place, reason)) is not None:
+                self._told(change)
+
+    def _told(self, change: Change) -> None:
+        self.answers.apply(change)
+        self.remembered.append((self.clock.time(), change))
+        for callback in self._subscribers:
+            try:
+                callback(change)
+            except Exception:
+                _log.exception("a subscriber failed on a change")

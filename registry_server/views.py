@@ -1,0 +1,125 @@
+"""The registry in plain words, for our own tools and the web UI.
+
+Ages and durations are seconds, moments are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from resilient.model import Action, Status
+
+from .board import Board
+from .expiry import Lease
+from .records import Cause, Change
+from .registry import Registry
+
+Row = dict[str, object]
+
+
+def product_version() -> str:
+    """The installed version, or ``0``."""
+    try:
+        return version("resilient-sidecar")
+    except PackageNotFoundError:
+        return "0"
+
+
+class Views:
+    """What can be seen. Every method answers at once, from memory."""
+
+    def __init__(self, registry: Registry, board: Board, zone: str = "") -> None:
+        self._registry = registry
+        self._board = board
+        self._zone = zone
+        self._version = product_version()
+
+    def services(self) -> list[Row]:
+        """All services in alphabetical order, each with its instances."""
+        table = self._registry.table
+        return [self._service(name) for name in sorted(table.services())]
+
+    def service(self, name: str) -> Row | None:
+        """One service; None if it has no instance."""
+        return self._service(name) if self._registry.table.leases(name) else None
+
+    def _service(self, name: str) -> Row:
+        now = self._registry.table.now()
+        leases = self._registry.table.leases(name)
+        return {"name": name, "instances": [self._instance(lease, now) for lease in leases.values()]}
+
+    def _instance(self, lease: Lease, now: float) -> Row:
+        record = lease.record
+        instance = record.instance
+        return {
+            "id": instance.id,
+            "url": instance.url,
+            "status": instance.status.value,
+            "own_status": record.own.value,
+            "overridden": None if record.override is Status.UNKNOWN else record.override.value,
+            "zone": instance.zone,
+            "metadata": dict(instance.metadata),
+            "registered_at": record.registered_at / 1000,
+            "renewed_ago": round(lease.age(now), 3),
+            "expires_in": round(lease.remaining(now), 3),
+            "late": self._registry.table.is_late(lease),
+        }
+
+    def circuits(self) -> list[dict[str, object]]:
+        """Every circuit of every caller."""
+        return self._board.view()
+
+    def node(self) -> Row:
+        """This registry itself: ``mode`` is ``normal`` or ``preserving``, ``reason`` says why."""
+        registry = self._registry
+        table, preservation = registry.table, registry.preservation
+        since = preservation.since
+        return {
+            "mode": "preserving" if preservation.active else "normal",
+            "reason": preservation.reason,
+            "preserving_for": None if since is None else round(registry.clock.monotonic() - since, 3),
+            "zone": self._zone,
+            "counts": {
+                "services": sum(1 for _ in table.services()),
+                "instances": len(table),
+                "late": table.late_count,
+                "statuses": {status.value: n for status, n in table.counts.items() if n},
+            },
+            "uptime_seconds": round(registry.uptime(), 3),
+            "heartbeats_per_minute": registry.heartbeats_per_minute(),
+            "version": self._version,
+        }
+
+    def changes(self) -> list[Row]:
+        """The last thousand changes, newest first."""
+        return [_change(at, change) for at, change in reversed(self._registry.remembered)]
+
+
+def _change(at: float, change: Change) -> Row:
+    record = change.record
+    row: Row = {
+        "number": change.number,
+        "at": round(at, 3),
+        "action": change.action.value,
+        "cause": record.cause.value,
+        "service": change.service,
+        "instance": change.id,
+        "status": record.instance.status.value,
+        "text": _words(change),
+    }
+    if change.before is not None:
+        row["before"] = change.before.value
+    return row
+
+
+def _words(change: Change) -> str:
+    record, status = change.record, change.record.instance.status.value
+    if change.action is Action.DELETED:
+        return "signed out" if record.cause is Cause.CANCELLED else "removed: its lease ran out"
+    if record.cause is Cause.OVERRIDE:
+        return f"set to {status} by an operator"
+    if record.cause is Cause.OVERRIDE_REMOVED:
+        return f"operator's status taken back, now {status}"
+    if change.before is not None and change.before is not record.instance.status:
+        return f"{record.cause}: {change.before} to {status}"
+    return f"{record.cause}, {status}"
