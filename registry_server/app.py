@@ -19,9 +19,11 @@ from . import bodies
 from .api import EurekaApi
 from .board import Board
 from .engine import MemoryEngine
+from .records import Cause, Change
 from .registry import Registry
 from .settings import Settings
 from .tools import Tools
+from .trust import Action, refusal
 from .views import Views
 
 _log = logging.getLogger("resilient.registry")
@@ -41,6 +43,7 @@ class RegistryApp:
             factor=settings.lease_factor,
         )
         self.board = Board(clock)
+        self.registry.subscribe(self._heard)
         self.trust = Trust(settings.token or None, settings.read_token or None, clock=clock)
         self.views = Views(self.registry, self.board, settings.zone)
         self.api = EurekaApi(self.registry, self.trust, zone=settings.zone)
@@ -68,8 +71,17 @@ class RegistryApp:
         except ImportError as missing:
             _log.warning("the web UI is not installed: %s", missing)
             return False
-        mount(app, self.views, clock=self.registry.clock)
+
+        def allow(request: web.Request) -> int:
+            return refusal(self.trust, self.trust.caller(request.remote, request.headers), Action.READ)
+
+        mount(app, self.views, clock=self.registry.clock, allow=allow)
         return True
+
+    def _heard(self, change: Change) -> None:
+        """Who signed out is not silent, it is gone: so are the circuits it told of."""
+        if change.record.cause is Cause.CANCELLED:
+            self.board.forget(change.service, change.id)
 
     async def start(self) -> None:
         """Bind, and begin to sweep. OSError if the address cannot be bound."""

@@ -244,8 +244,17 @@ class Runtime:
             with contextlib.suppress(TimeoutError):
                 shared().run(discovery.stop()).result(timeout)
 
+    def _after_fork(self) -> None:
+        """The parent's background loop does not run here: begin anew when a directory is needed."""
+        self._lock = threading.Lock()
+        self._leave_background = lambda: None
+        if self._discovery is not None:
+            self._discovery = None
+            self._tried = Future()
+
     def close(self) -> None:
         """Sign out and stop. Harmless when called again."""
+        self._me = None  # calls still under way may want the directory, but must not sign us in again
         self.stop_discovery()
 
     def at_stop(self, closing: Callable[[], Awaitable[None]]) -> None:
@@ -356,6 +365,16 @@ def find_circuit(guard: Guard) -> tuple[Circuit, bool]:
 def remember(guard: Guard) -> None:
     """Let a guard hear when there is another runtime to look in."""
     _guards.add(guard)
+
+
+def _after_fork() -> None:
+    global _process_lock
+    _process_lock = threading.Lock()
+    if _process is not None:
+        _process._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _unbind() -> None:

@@ -252,3 +252,38 @@ def test_a_breaker_alone_starts_nothing() -> None:
         "assert threading.active_count() == 1, threading.enumerate()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=clean_environ(), timeout=30)
+
+
+def test_a_forked_child_reads_the_directory_by_itself() -> None:
+    code = (
+        "import asyncio, os, sys, threading\n"
+        "from resilient.runtime import process_runtime\n"
+        "from registry_server.app import running\n"
+        "async def main():\n"
+        "    async with running() as registry:\n"
+        "        os.environ['RESILIENT_REGISTRY'] = registry.url\n"
+        "        runtime = process_runtime()\n"
+        "        assert await runtime.ready()\n"
+        "        child = os.fork()\n"
+        "        if child == 0:\n"
+        "            runtime._directory = None\n"
+        "            os._exit(0 if runtime.wait(5) and runtime._directory is not None else 7)\n"
+        "        _, status = await asyncio.to_thread(os.waitpid, child, 0)\n"
+        "        assert os.waitstatus_to_exitcode(status) == 0, status\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=clean_environ(), timeout=30)
+
+
+def test_switched_off_nothing_is_protected() -> None:
+    code = (
+        "import resilient\n"
+        "@resilient.circuit(min_calls=1)\n"
+        "def f(): raise ValueError\n"
+        "for _ in range(5):\n"
+        "    try: f()\n"
+        "    except ValueError: pass\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=clean_environ(RESILIENT_ENABLED="0"), timeout=30
+    )

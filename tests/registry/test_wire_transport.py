@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import xml.etree.ElementTree as ET
@@ -304,10 +305,31 @@ async def test_head_is_get_without_its_body(wire: Wire) -> None:
     assert (answer.status, answer.body) == (200, b"")
 
 
+async def test_a_body_that_is_announced_too_large_is_refused_at_once(wire: Wire) -> None:
+    headers = {"Content-Type": "application/json"}
+    for size in (256 * 1024 + 1, 20_000_000):
+        large = await wire.ask("POST", "apps/ORDERS", data=b" " * size, headers=headers)
+        assert (large.status, large.empty) == (413, True)
+    assert (await wire.ask("POST", "apps/ORDERS", data=b" " * 256 * 1024, headers=headers)).status == 400
+
+
+async def test_a_body_that_nobody_reads_may_come_after_the_answer(wire: Wire) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.registry.port)
+    try:
+        for size in (2, 100_000, 0):
+            head = f"PUT /eureka/apps/ORDERS/i1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
+            writer.write(head.encode())
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert answer.startswith(b"HTTP/1.1 200")
+            writer.write(b"x" * size)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+    finally:
+        writer.close()
+
+
 async def test_bodies_have_a_limit_also_while_they_inflate(wire: Wire) -> None:
     headers = {"Content-Type": "application/json"}
-    large = await wire.ask("POST", "apps/ORDERS", data=b" " * (256 * 1024 + 1), headers=headers)
-    assert large.status == 413
     bomb = gzip.compress(b" " * 20_000_000)
     packed = {**headers, "Content-Encoding": "gzip"}
     assert (await wire.ask("POST", "apps/ORDERS", data=bomb, headers=packed)).status in (400, 413)
