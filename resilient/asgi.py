@@ -43,7 +43,7 @@ def lifespan(
                 async with inner(app) as state:
                     yield state
         finally:
-            await member.leave()
+            await member.close()
 
     return life
 

@@ -170,15 +170,14 @@ class _AnyLibrary(Dialect):
     __slots__ = ()
 
     def judge(self, error: BaseException) -> Verdict:
-        verdict = super().judge(error)
-        if verdict is not Verdict.NEUTRAL:
-            return verdict
+        spelling = _LIBRARIES.get(type(error).__module__.partition(".")[0])
+        verdict = spelling().judge(error) if spelling is not None else Verdict.NEUTRAL
+        if verdict is Verdict.NEUTRAL:
+            verdict = super().judge(error)
         reason = getattr(error, "reason", None)  # urllib and urllib3 wrap so
-        if isinstance(reason, Exception):
+        if verdict is Verdict.NEUTRAL and isinstance(reason, Exception):
             return self.judge(reason)
-        library = type(error).__module__.partition(".")[0]
-        spelling = _LIBRARIES.get(library)
-        return spelling().judge(error) if spelling is not None else verdict
+        return verdict
 
 
 def _aiohttp() -> Dialect:

@@ -38,6 +38,8 @@ R = TypeVar("R")
 S = TypeVar("S")
 Q = ParamSpec("Q")
 
+_DEFAULTS = CircuitPolicy()
+
 
 class PolicyOptions(TypedDict, total=False):
     """The fields of CircuitPolicy as plain keywords of ``@circuit``."""
@@ -151,6 +153,7 @@ class Protected(_Hand, _Base[P, R]):
         shell: Callable[P, R] = self._function
         if self._enabled:
             shell = _wrap(guard, self._function, rescue, timed=limit is not None)
+            functools.update_wrapper(shell, self._function)
         return shell
 
     def __repr__(self) -> str:
@@ -158,11 +161,14 @@ class Protected(_Hand, _Base[P, R]):
 
 
 class _Bound(functools.partial):  # type: ignore[type-arg]
-    """A protected method of one object. A partial for the same reasons as :class:`Protected`, and not
-    Python's own bound method, whose ``options()`` would not know the object.
-    """
+    # A protected method of one object. A partial for the same reasons as Protected, and not Python's own
+    # bound method, whose options() would not know the object.
 
     __slots__ = ()
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.func.__doc__
 
     def options(self, **options: Any) -> Any:
         protected: Any = self.func
@@ -292,12 +298,14 @@ def circuit(
     if isinstance(first, str):
         if not first.strip():
             raise ConfigError("a circuit needs a name: circuit('payments')")
-    elif first is not None and not callable(first):
+    elif first is not None and not callable(first) and not isinstance(first, classmethod):
         raise ConfigError(f"circuit() takes a function, a name or a CircuitPolicy, got {first!r}")
     if policy is not None and not isinstance(policy, CircuitPolicy):
         raise ConfigError(f"circuit() takes a CircuitPolicy after the name, got {policy!r}")
     check_names(options)
-    chosen = (policy or CircuitPolicy()).but(**options) if options else policy or CircuitPolicy()
+    chosen = policy or _DEFAULTS
+    if options:
+        chosen = chosen.but(**options)
     parts: dict[str, Any] = {"group": group, "storage": storage, "listeners": listeners}
     parts["explicit"] = policy is not None or bool(options)
     if not isinstance(first, str):

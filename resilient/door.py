@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -17,9 +18,10 @@ from typing import Any, Generic, TypeVar
 from .balancing.balancer import Balancer
 from .balancing.dialect import Dialect, harmless, parse_retry_after
 from .balancing.picks import Pick, Tries
-from .circuits.attempt import Attempt, current_attempt, watch
+from .circuits.attempt import CURRENT, Attempt, current_attempt, watch
+from .circuits.deadlines import queue_for
 from .circuits.guard import Guard
-from .circuits.policy import CircuitPolicy
+from .circuits.policy import CircuitPolicy, server_error
 from .errors import NoInstance
 from .model import Instance
 from .runtime import Runtime, current, find_circuit, remember
@@ -93,7 +95,7 @@ def tries_for(
     ``secure`` says that the caller wrote ``https``. Raises NoInstance then, if there are only plain
     instances: a question meant for TLS never goes out without.
     """
-    if attempt is not None:
+    if attempt is not None and (attempt.verdict is not None or attempt.circuit.target is None):
         attempt.aims_at(service)
     instances = runtime.lookup(service)
     balancer = runtime.balancer if not secure or _all_secure(instances) else _only_secure(runtime, service)
@@ -101,14 +103,36 @@ def tries_for(
     safe = replayable and len(instances) > 1 and harmless(method, headers)
     if attempt is None:
         return balancer.tries(service, harmless=safe, dialect=dialect)
+    began = attempt.began  # the call may be over before its tries are, and the attempt another call's
+
+    def remaining() -> float | None:
+        return attempt.remaining() if attempt.began is began else 0.0
+
     return balancer.tries(
         service,
         harmless=safe,
         dialect=dialect,
-        remaining=attempt.remaining,
-        stop=lambda: attempt.overtaken,
-        command=attempt.name,
+        remaining=remaining,
+        stop=lambda: attempt.began is not began or attempt.overtaken,
+        command=attempt.circuit.name,
     )
+
+
+def present() -> Attempt | None:
+    """As ``current_attempt``, for a caller who checks `~.circuits.attempt.Attempt.began` before each use.
+
+    An attempt that nobody holds is used again by the next call, which is most of what it costs.
+    """
+    found = CURRENT.get()
+    if found is not None and found[2] is None and found[0].began is found[1]:
+        return found[0]
+    return current_attempt() if found is not None else None
+
+
+def show(attempt: Attempt, response: Any) -> None:
+    """Show a response to the call it belongs to. A good one tells nothing that is not known."""
+    if response.status >= 400 or attempt.circuit.policy.failed is not server_error:
+        attempt.judge(response)
 
 
 def own_limit(tries: Tries, pick: Pick, attempt: Attempt | None) -> float | None:
@@ -119,6 +143,49 @@ def own_limit(tries: Tries, pick: Pick, attempt: Attempt | None) -> float | None
     if pick.timeout is None or attempt is None or attempt.task is None:
         return pick.timeout
     return pick.timeout if tries.harmless and tries.number <= tries.retries else None
+
+
+class TryTimer:
+    """Gives up one try of a coroutine: ``asyncio.timeout`` for a fraction of its price.
+
+    It shares its timer with all tries of about the same length, so it is rounded down a little. Call
+    `mine` when the try was cancelled, and `end` in any case.
+    """
+
+    __slots__ = ("_cancels", "_live", "_task", "began", "expired")
+
+    def __init__(self, seconds: float, attempt: Attempt | None) -> None:
+        whole = attempt.deadline if attempt is not None else None
+        if whole is not None and seconds > (step := whole / 64):
+            seconds = int(seconds / step) * step
+        now = attempt.circuit.now if attempt is not None else time.monotonic
+        queue: Any = queue_for(max(seconds, LEAST), now)
+        self._task: Any = asyncio.current_task()
+        self._cancels = self._task.cancelling()
+        self.expired = False
+        self.began = now()
+        self._live = queue.live
+        queue.live[self] = None
+        if not queue.armed:
+            queue.arm()
+
+    def expire(self) -> None:
+        """The time is up; asked by the queue."""
+        self.expired = True
+        self._task.cancel()
+
+    def mine(self) -> bool:
+        """Whether a cancellation that has just arrived is this timer's, and nobody else's too."""
+        if not self.expired:
+            return False
+        self.expired = False
+        return bool(self._task.uncancel() <= self._cancels)
+
+    def end(self) -> None:
+        """The try is over."""
+        self._live.pop(self, None)
+        if self.expired:  # cancelled, but the try has ended all the same
+            self._task.uncancel()
 
 
 def connect_limit(seconds: float | None) -> float:
@@ -206,8 +273,10 @@ class PerLoop(Generic[T]):
         """This loop's client. RuntimeError outside a coroutine."""
         loop = asyncio.get_running_loop()
         found = self._kept.get(loop)
-        if found is not None and not self._closed(found[0]):
-            return found[0]
+        if found is not None:
+            if not self._closed(found[0]):
+                return found[0]
+            self._kept.pop(loop, None)
         for old in list(self._kept):
             if old.is_closed():
                 self._kept.pop(old, None)
@@ -240,12 +309,15 @@ __all__ = [
     "LEAST",
     "OwnCircuits",
     "PerLoop",
+    "TryTimer",
     "connect_limit",
     "could_be",
     "current",
     "current_attempt",
     "name_of",
     "own_limit",
+    "present",
     "retry_after",
+    "show",
     "tries_for",
 ]

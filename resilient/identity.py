@@ -14,7 +14,7 @@ from .model import Instance
 from .settings import Settings
 
 _LOOPBACK = "127.0.0.1"
-_WIDE = ("", "0.0.0.0", "::", "*")
+_WIDE = ("0.0.0.0", "::", "*")
 
 
 def address_towards(urls: Iterable[str]) -> str:
@@ -121,8 +121,8 @@ def bind_and_show(host: str | None, settings: Settings, urls: Iterable[str]) -> 
     Without a wish: the address from which the registry is reached, so that a service is exposed to
     nobody but those who can reach it that way. With a wide address: listen there, advertise the route's.
     """
-    wished = host if host is not None else settings.host
+    wished = host or settings.host
     if wished and wished not in _WIDE:
         return wished, wished
     route = address_towards(urls)
-    return (wished if host is not None and wished in _WIDE else route), route
+    return ("0.0.0.0" if wished == "*" else wished or route), route

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import inspect
 import json
 import logging
@@ -14,6 +15,7 @@ from .errors import CallRejected, ConfigError
 from .identity import bind_and_show, me, the_port
 from .model import Instance, Status
 from .runtime import Runtime
+from .web.trust import is_local_call, presented_token
 
 _log = logging.getLogger("resilient.service")
 
@@ -108,13 +110,25 @@ class Member:
         _log.error("%s: this process listens on no port; not registered. Say which: port=", self.service)
 
     async def leave(self) -> None:
-        """Sign out; calls still under way may end."""
+        """Sign out, so that nobody new comes; calls under way may end, and make calls of their own."""
+        if self.state == "DRAINING":
+            return
         self.state = "DRAINING"
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.runtime.close)
+
+    async def close(self) -> None:
+        """Leave, and close what this loop's calls went through."""
+        await self.leave()
         await self.runtime.aclose()
+
+    @property
+    def drain(self) -> float:
+        """Seconds until callers have noticed that we have left: none if there is no registry to tell them."""
+        return 2 * self.runtime.settings.fetch_interval if self.runtime.has_directory else 0.0
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -153,18 +167,29 @@ class Member:
             ready = self.state == "UP" and self.well
             body = {"status": "UP" if ready else self.state if self.state != "UP" else "DOWN"}
             return (200 if ready else 503, _JSON, json.dumps(body).encode())
-        if path == "/admin/circuits":
+        if path == CIRCUITS:
             circuits = [circuit.snapshot().as_dict() for circuit in self.runtime.circuits]
             return (200, _JSON, json.dumps({"circuits": circuits}).encode())
         return None
 
+    def may_ask(self, path: str, peer: str, headers: Mapping[str, str]) -> bool:
+        """Whether this caller may see ``path``: what reveals something needs the token, or to be here."""
+        if path != CIRCUITS or is_local_call(peer, headers):
+            return True
+        token = self.runtime.settings.token.encode()
+        shown = presented_token(headers.get("Authorization", ""))
+        return bool(token) and shown is not None and hmac.compare_digest(shown, token)
 
+
+CIRCUITS = "/admin/circuits"
 #: The paths a member answers, unless the application has routes of its own there.
-PATHS = ("/health", "/health/live", "/health/ready", "/admin/ping", "/admin/circuits")
+PATHS = ("/health", "/health/live", "/health/ready", "/admin/ping", CIRCUITS)
+
+FORBIDDEN: Answer = (403, _TEXT, b"with the token, or from this machine\n")
 
 
 def refusal(error: CallRejected) -> Answer:
     """A call that was refused further in, as an answer to our own caller: 503, and when to come back."""
-    wait = max(1, math.ceil(error.retry_after or 0))
+    wait = max(1, math.ceil(min(error.retry_after or 0, 3600)))  # held open by hand, it may be for ever
     body = json.dumps({"error": {"code": type(error).__name__, "message": str(error)}}).encode()
     return (503, {**_JSON, "Retry-After": str(wait)}, body)

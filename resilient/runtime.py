@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from .circuits.policy import TEXT_OPTIONS
 from .clock import SYSTEM, Clock
 from .errors import NoInstance
 from .events import CircuitChanged, EventBus, InstanceEjected, RegistryChanged
+from .given import instance_from, program_name
 from .model import Directory, Instance, Status
 from .settings import Settings
 
@@ -67,7 +67,7 @@ class Runtime:
         )
         self.events.watch(self.circuits.rewire)
         self._static = {
-            name.lower(): tuple(_instance(name.lower(), one) for one in listed)
+            name.lower(): tuple(instance_from(name.lower(), one) for one in listed)
             for name, listed in (instances or {}).items()
         }
         self._directory: Directory | None = None
@@ -228,7 +228,7 @@ class Runtime:
             return None
         host = socket.gethostname()
         return {
-            "service": self._me.service if self._me is not None else self.settings.service or _script(),
+            "service": self._me.service if self._me is not None else self.settings.service or program_name(),
             "instance": self._me.id if self._me is not None else f"{host}:{os.getpid()}",
             "worker": f"{host}:{os.getpid()}",
             "interval": self.settings.push_interval,
@@ -305,33 +305,6 @@ class Runtime:
             _actives -= 1
             _active.reset(token)
             _unbind()
-
-
-def _script() -> str:
-    """What an unregistered program goes by: its file's name."""
-    path, _ = os.path.splitext(sys.argv[0] or "python")
-    name = os.path.basename(os.path.dirname(path) if path.endswith("__main__") else path)
-    return name if name not in ("", "-c", "-m") else "python"
-
-
-def _instance(service: str, given: str | Instance) -> Instance:
-    if isinstance(given, Instance):
-        return given
-    from urllib.parse import urlsplit
-
-    from .errors import ConfigError
-
-    parts = urlsplit(given if "//" in given else f"http://{given}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"instances of {service!r}: {given!r} is not a URL like http://10.0.0.7:8080")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Instance(
-        service=service,
-        id=f"{parts.hostname}:{port}",
-        host=parts.hostname,
-        port=port,
-        secure=parts.scheme == "https",
-    )
 
 
 _active: ContextVar[Runtime | None] = ContextVar("resilient_runtime", default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -14,8 +15,20 @@ from yarl import URL
 from ..balancing.dialect import Dialect, Verdict, harmless
 from ..balancing.picks import Pick, Tries
 from ..circuits import calls
-from ..circuits.attempt import current_attempt, watch
-from ..door import CONNECT_TIMEOUT, OwnCircuits, PerLoop, could_be, name_of, own_limit, retry_after, tries_for
+from ..circuits.attempt import Attempt, current_attempt, watch
+from ..door import (
+    CONNECT_TIMEOUT,
+    OwnCircuits,
+    PerLoop,
+    TryTimer,
+    could_be,
+    name_of,
+    own_limit,
+    present,
+    retry_after,
+    show,
+    tries_for,
+)
 from ..errors import ConfigError
 from ..runtime import Runtime, current
 
@@ -54,82 +67,101 @@ async def middleware(request: ClientRequest, handler: ClientHandlerType) -> Clie
     if not runtime.has_directory and could_be(host, port):
         await runtime.ready()
     service = name_of(runtime, host, port)
-    attempt = current_attempt()
+    attempt = present()
     if service is None:
-        if attempt is None:
-            return await handler(request)
-        attempt.aims_at(url.authority)
-        try:
-            return attempt.judge(await handler(request))
-        except aiohttp.ClientResponseError as error:
-            _no_status(error)
-            raise
+        return await _direct(request, handler)
     if attempt is None and runtime.knows(service):
-        response: ClientResponse = await _own.call(service)(request, handler, service, runtime)
-        return response
-    return await _balanced(request, handler, service, runtime)
+        answer: _Answer = await _own.call(service)(request, handler, service, runtime)
+        return answer.response
+    return await _balanced(request, handler, service, runtime, attempt)
+
+
+async def _direct(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    attempt = current_attempt()
+    if attempt is None:
+        return await handler(request)
+    attempt.aims_at(request.url.authority)
+    try:
+        return attempt.judge(await handler(request))
+    except aiohttp.ClientResponseError as error:
+        _no_status(error)
+        raise
 
 
 async def _balanced(
-    request: ClientRequest, handler: ClientHandlerType, service: str, runtime: Runtime
+    request: ClientRequest,
+    handler: ClientHandlerType,
+    service: str,
+    runtime: Runtime,
+    attempt: Attempt | None,
 ) -> ClientResponse:
-    attempt = current_attempt()
     logical, headers = request.url, request.headers
-    secure = logical.scheme in ("https", "wss")
+    began = attempt.began if attempt is not None else None
     tries = tries_for(
         runtime,
         service,
         AIOHTTP,
         request.method,
         headers,
-        secure=secure,
-        replayable=_replayable(request),
+        secure=logical.scheme in ("https", "wss"),
+        # A file that cannot be rewound is found out when it was sent: see _consumed.
+        replayable=not isinstance(request.body, aiohttp.AsyncIterablePayload),
         attempt=attempt,
     )
     own_host = headers.get(hdrs.HOST) == logical.host_port_subcomponent
     path, query = logical.raw_path, logical.raw_query_string
+    known = request.__dict__
     try:
         for pick in tries:
             if tries.number > 1:
                 await request.close()  # the try before may still be writing its body
                 if tries.pause:
                     await asyncio.sleep(tries.pause)
-            base = URL(pick.url)
+            scheme, authority, shown = _parts(pick.url)
             # The parts as they are: percent-encoding is the caller's and must arrive untouched.
-            request.url = aimed = URL.build(
-                scheme=base.scheme,
-                host=base.raw_host or "",
-                port=base.explicit_port,
-                path=path,
-                query_string=query,
-                encoded=True,
+            request.url = URL.build(
+                scheme=scheme, authority=authority, path=path, query_string=query, encoded=True
             )
             if own_host:
-                headers[hdrs.HOST] = aimed.host_port_subcomponent or ""
+                headers[hdrs.HOST] = shown
+            known[_NEW] = known["response"] = None
             with pick:
                 seconds = own_limit(tries, pick, attempt)
+                timer = TryTimer(seconds, attempt) if seconds is not None else None
                 try:
-                    if seconds is None:
-                        response = await _sent(request, handler, tries)
-                    else:
-                        async with asyncio.timeout(seconds):
-                            response = await _sent(request, handler, tries)
+                    try:
+                        response = await handler(request)
+                    except _DISCONNECTED:
+                        if not _stale(request):
+                            raise
+                        await request.close()
+                        response = await handler(request)
+                except asyncio.CancelledError:
+                    if timer is None or not timer.mine():
+                        raise
+                    raise _understood(TimeoutError("no answer in this try's time"), request, tries) from None
                 except Exception as error:
                     meant = _understood(error, request, tries)
                     if meant is error:
                         raise
                     raise meant from error
-                wait = response.headers.get(hdrs.RETRY_AFTER)
-                if response.status >= 400 and _consumed(request):
-                    tries.harmless = False
-                if tries.again(response.status, retry_after(runtime, wait) if wait else None):
-                    response.release()
-                    continue
+                finally:
+                    if timer is not None:
+                        timer.end()
+                if response.status >= 400:  # less than that is good, as is a block that ends well
+                    if _consumed(request):
+                        tries.harmless = False
+                    wait = retry_after(runtime, response.headers.get(hdrs.RETRY_AFTER))
+                    if tries.again(response.status, wait):
+                        response.release()
+                        continue
                 connection = response.connection
                 if connection is not None:  # the body is still to come: the instance stays busy with it
                     pick.hold()
                     connection.add_callback(_when_read(response, pick))
-                return response if attempt is None else attempt.judge(response)
+            if attempt is not None and attempt.began is began:
+                show(attempt, response)
+            return response
         raise AssertionError("tries end with an answer or an error")
     except _DISCONNECTED as error:
         if tries.number == 1 or not request.session._retry_connection:
@@ -142,25 +174,24 @@ async def _balanced(
         request.url = logical
 
 
-async def _sent(request: ClientRequest, handler: ClientHandlerType, tries: Tries) -> ClientResponse:
-    request.response = None  # aiohttp sets it when something was sent
-    known = request.__dict__
-    known.pop(_NEW, None)
-    try:
-        return await handler(request)
-    except _DISCONNECTED:
-        # A pooled connection that the other end closed at this very moment says nothing about the
-        # instance. Only our own sessions know which connections are new; in others aiohttp sees to it.
-        if (
-            not isinstance(request.session.connector, _Connector)
-            or known.get(_NEW)
-            or not _was_sent(request)
-            or not harmless(request.method, request.headers)
-            or _consumed(request)
-        ):
-            raise
-    await request.close()
-    return await handler(request)
+@lru_cache(10_000)
+def _parts(base: str) -> tuple[str, str, str]:
+    url = URL(base)
+    return url.scheme, url.raw_authority, url.host_port_subcomponent or ""
+
+
+def _stale(request: ClientRequest) -> bool:
+    """A pooled connection that the other end closed at this very moment says nothing about the instance.
+
+    Only our own sessions know which connections are new; in others aiohttp sees to it.
+    """
+    return (
+        isinstance(request.session.connector, _Connector)
+        and not request.__dict__[_NEW]
+        and _was_sent(request)
+        and harmless(request.method, request.headers)
+        and not _consumed(request)
+    )
 
 
 def _understood(error: Exception, request: ClientRequest, tries: Tries) -> Exception:
@@ -187,11 +218,6 @@ def _was_sent(request: ClientRequest) -> bool:
     return getattr(request, "response", None) is not None
 
 
-def _replayable(request: ClientRequest) -> bool:
-    # A file that cannot be rewound is found out when it was sent: see _consumed.
-    return not isinstance(request.body, aiohttp.AsyncIterablePayload)
-
-
 def _consumed(request: ClientRequest) -> bool:
     return getattr(request.body, "consumed", False)
 
@@ -207,7 +233,25 @@ def _when_read(response: ClientResponse, pick: Pick) -> Callable[[], None]:
     return over
 
 
-_own = OwnCircuits(calls.timed, _balanced)
+class _Answer:
+    """A response on its way through a circuit of our own, which was shown it already."""
+
+    __slots__ = ("response",)
+
+    def __init__(self, response: ClientResponse) -> None:
+        self.response = response
+
+    def close(self) -> None:
+        self.response.close()
+
+
+async def _inside(
+    request: ClientRequest, handler: ClientHandlerType, service: str, runtime: Runtime
+) -> _Answer:
+    return _Answer(await _balanced(request, handler, service, runtime, present()))
+
+
+_own = OwnCircuits(calls.timed, _inside)
 
 #: Under this name a request remembers that its connection was made for it.
 _NEW = "_resilient_new_connection"

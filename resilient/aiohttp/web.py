@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
+from typing import Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..errors import CallRejected, ConfigError
-from ..member import PATHS, Answer, Health, Member, refusal
+from ..member import FORBIDDEN, PATHS, Answer, Health, Member, refusal
 from ..runtime import Runtime, process_runtime
 
 _log = logging.getLogger("resilient.service")
@@ -46,11 +47,15 @@ def setup(
         app, service, port=port, host=host, metadata=metadata, health=health, secure=secure, runtime=runtime
     )
 
+    async def leave(app: web.Application) -> None:
+        await member.leave()
+
     async def life(app: web.Application) -> AsyncIterator[None]:
         member.join_when_listening()
         yield
-        await member.leave()
+        await member.close()
 
+    app.on_shutdown.append(leave)  # before the calls under way are waited for
     app.cleanup_ctx.append(life)
     return member
 
@@ -80,7 +85,11 @@ def prepare(
         raise ConfigError(f"this application is service {app[MEMBER].service!r} already")
     app[MEMBER] = member
     app.middlewares.append(_refusals)
-    taken = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
+    taken = {
+        route.resource.canonical
+        for route in app.router.routes()
+        if route.resource is not None and route.method in ("GET", "*")
+    }
     for path in PATHS:
         if path in taken:
             _log.info("%s is a route of the application; ours is not mounted there", path)
@@ -90,7 +99,8 @@ def prepare(
 
 
 async def _ours(request: web.Request) -> web.Response:
-    answer = request.app[MEMBER].answer(request.path)
+    member, path = request.app[MEMBER], request.path
+    answer = member.answer(path) if member.may_ask(path, request.remote or "", request.headers) else FORBIDDEN
     assert answer is not None
     return _response(answer)
 
@@ -143,26 +153,56 @@ async def _serve(
     health: Health | None,
     drain: float | None,
 ) -> None:
-    runtime = process_runtime()
     member = prepare(app, service, port=port, host=host, metadata=metadata, health=health)
-    runner = web.AppRunner(app, shutdown_timeout=30.0)
-    await runner.setup()
-    try:
-        bound = _bind(member)
-        site = web.SockSite(runner, bound, backlog=1024)
-        await site.start()
-        instance = member.join(bound.getsockname()[1])
-        print(f"{instance.service} listens on {instance.url}", flush=True)  # noqa: T201
-        gently = await _told_to_stop()
-        await member.leave()
-        if gently:
-            if drain is None:
-                drain = 2 * runtime.settings.fetch_interval
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_told_to_stop(), drain)
-        await site.stop()
-    finally:
-        await runner.cleanup()
+    with _Signals() as signals:
+        runner = web.AppRunner(app, shutdown_timeout=30.0)
+        await runner.setup()
+        try:
+            bound = _bind(member)
+            site = web.SockSite(runner, bound, backlog=1024)
+            await site.start()
+            instance = member.join(bound.getsockname()[1])
+            print(f"{instance.service} listens on {instance.url}", flush=True)  # noqa: T201
+            gently = await signals.next()
+            last = asyncio.ensure_future(_finish(member, runner, (drain, member.drain) if gently else (0, 0)))
+            again = asyncio.ensure_future(signals.next())
+            await asyncio.wait({last, again}, return_when=asyncio.FIRST_COMPLETED)
+            again.cancel()
+            if last.done():
+                last.result()
+            else:
+                last.cancel()
+        except BaseException:
+            await runner.cleanup()
+            raise
+
+
+async def _finish(member: Member, runner: web.AppRunner, drain: tuple[float | None, float]) -> None:
+    """Sign out, go on serving until callers have noticed, let the calls under way end."""
+    await member.leave()
+    wished, usual = drain
+    await asyncio.sleep(usual if wished is None else wished)
+    await runner.cleanup()
+    await member.close()
+
+
+class _Signals:
+    """SIGTERM and Ctrl-C, as long as this block lasts."""
+
+    def __enter__(self) -> Self:
+        self._told: asyncio.Queue[bool] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGTERM, self._told.put_nowait, True)
+        self._loop.add_signal_handler(signal.SIGINT, self._told.put_nowait, False)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.remove_signal_handler(signal.SIGTERM)
+        self._loop.remove_signal_handler(signal.SIGINT)
+
+    async def next(self) -> bool:
+        """Wait for one; True for SIGTERM, which means that there is time to drain."""
+        return await self._told.get()
 
 
 def _bind(member: Member) -> socket.socket:
@@ -181,21 +221,3 @@ def _bind(member: Member) -> socket.socket:
         ) from None
     sock.setblocking(False)
     return sock
-
-
-async def _told_to_stop() -> bool:
-    """Wait for a signal; True for SIGTERM, which means there is time to drain."""
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[bool] = loop.create_future()
-
-    def tell(gently: bool) -> None:
-        if not told.done():
-            told.set_result(gently)
-
-    loop.add_signal_handler(signal.SIGTERM, tell, True)
-    loop.add_signal_handler(signal.SIGINT, tell, False)
-    try:
-        return await told
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-        loop.remove_signal_handler(signal.SIGINT)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from asyncio import current_task
 from collections.abc import Callable, Coroutine
-from functools import wraps
 from threading import get_ident
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import CallRejected, CallTimeout
 from . import attempt as present
@@ -20,16 +19,34 @@ from .guard import Guard
 from .rescue import Rescue
 
 _enter, _leave, _now_in = CURRENT.set, CURRENT.reset, CURRENT.get
+F = TypeVar("F", bound=Callable[..., Any])
 AsyncFunction = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def _named(call: F, f: Any) -> F:
+    """Tasks and coroutines show the function's name. Not ``wraps``: the decorator does that, once."""
+    call.__name__ = getattr(f, "__name__", "call")
+    call.__qualname__ = getattr(f, "__qualname__", "call")
+    return call
 
 
 def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
     """``f`` behind the circuit that ``guard`` finds, with the circuit's deadline."""
 
-    @wraps(f)
     async def call(*args: Any, **kwargs: Any) -> Any:
         c = guard.circuit or guard.find()
         take = c.take
+        if take is None and (t := c.now()) < c.open_until:
+            window = c.window
+            if t >= window.end:
+                c.look()
+            if rescue is not None and rescue.constant:
+                next(window.answered)
+                return rescue.value
+            next(window.shut)
+            if rescue is None:
+                raise c.refusal()
+            return await rescue.refused(c, args, kwargs)
         queue = c.queue
         try:
             if (
@@ -38,8 +55,6 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
                 or (task := current_task(queue.loop)) is None
                 or task.cancelling()
             ):
-                if rescue is not None and c.open_until and c.refuses(rescue.constant):
-                    return rescue.value if rescue.constant else await rescue.refused(c, args, kwargs)
                 a = c.admit(f, args, kwargs, True)
                 queue = a.queue
             else:
@@ -96,23 +111,31 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
             c.look()
         return result
 
-    return call
+    return _named(call, f)
 
 
 def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
     """``f`` behind the circuit that ``guard`` finds, without a deadline unless the environment gives one."""
     with_deadline = timed(guard, f, rescue)
 
-    @wraps(f)
     async def call(*args: Any, **kwargs: Any) -> Any:
         c = guard.circuit or guard.find()
         if c.limit is not None:
             return await with_deadline(*args, **kwargs)
         take = c.take
+        if take is None and (t := c.now()) < c.open_until:
+            window = c.window
+            if t >= window.end:
+                c.look()
+            if rescue is not None and rescue.constant:
+                next(window.answered)
+                return rescue.value
+            next(window.shut)
+            if rescue is None:
+                raise c.refusal()
+            return await rescue.refused(c, args, kwargs)
         try:
             if take is None:
-                if rescue is not None and c.open_until and c.refuses(rescue.constant):
-                    return rescue.value if rescue.constant else await rescue.refused(c, args, kwargs)
                 a = c.admit(f, args, kwargs)
             else:
                 try:
@@ -155,20 +178,28 @@ def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Asy
             c.look()
         return result
 
-    return call
+    return _named(call, f)
 
 
 def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> Callable[..., Any]:
     """``f`` behind the circuit that ``guard`` finds; exact under threads, and nothing is held meanwhile."""
 
-    @wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         c = guard.circuit or guard.find()
         take = c.take
+        if take is None and (t := c.now()) < c.open_until:
+            window = c.window
+            if t >= window.end:
+                c.look()
+            if rescue is not None and rescue.constant:
+                next(window.answered)
+                return rescue.value
+            next(window.shut)
+            if rescue is None:
+                raise c.refusal()
+            return rescue.refused_now(c, args, kwargs)
         try:
             if take is None:
-                if rescue is not None and c.open_until and c.refuses(rescue.constant):
-                    return rescue.value if rescue.constant else rescue.refused_now(c, args, kwargs)
                 a = c.admit(f, args, kwargs)
             else:
                 try:
@@ -208,4 +239,4 @@ def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> C
             c.look()
         return result
 
-    return call
+    return _named(call, f)

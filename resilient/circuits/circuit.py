@@ -21,7 +21,6 @@ from .deadlines import NO_QUEUE, NOWHERE, queue_for
 from .judge import CLOSED, HALF_OPEN, OPEN, Judge
 from .policy import Outcome
 from .snapshot import CircuitSnapshot
-from .window import BATCH
 
 INHERIT: Any = object()
 _NOTHING: Mapping[str, Any] = {}
@@ -102,9 +101,7 @@ class Circuit(Judge):
         window = self.window
         if now >= window.end:
             self.rolled(now)
-        window.shut.append(answered)
-        if len(window.shut) >= BATCH:
-            self.look()
+        next(window.answered if answered else window.shut)
         return True
 
     def refusal(self) -> CircuitOpen:
@@ -130,7 +127,8 @@ class Circuit(Judge):
         attempt: Attempt | None = None
         with self.section:
             now = self.now()
-            self._fold(now)
+            if self.window.fresh or now >= self.window.end:
+                self._fold(now)
             self._end_hold(now)
             refused, trial = self._ask(now)
             if refused is not None:

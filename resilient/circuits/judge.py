@@ -17,7 +17,7 @@ from ..events import CallEnded, CircuitChanged, Event, Publish, discard
 from .attempt import Attempt, Crew
 from .latency import Latencies
 from .listeners import Breaker
-from .policy import CircuitPolicy, Outcome, never_failed, server_error, status_of
+from .policy import FAILURE, TIMEOUT, VOID, CircuitPolicy, Outcome, never_failed, server_error, status_of
 from .section import Section
 from .storage import ClockedStorage
 from .window import BAD, BATCH, LATE, Window
@@ -198,11 +198,11 @@ class Judge:
             self.settle(attempt, Outcome.VOID if theirs else Outcome.TIMEOUT, seconds, error)
             return not theirs
         outcome = self.classify(error)
-        if outcome is Outcome.FAILURE:
+        if outcome is FAILURE:
             if attempt.verdict is Outcome.EXCLUDED:
                 outcome = Outcome.EXCLUDED  # the service said 404; the function raised its own word for it
             elif attempt.deadline is not None and seconds >= attempt.deadline:
-                outcome = Outcome.TIMEOUT  # a socket gave up when the time was up
+                outcome = TIMEOUT  # a socket gave up when the time was up
         self.settle(attempt, outcome, seconds, error)
         return False
 
@@ -256,10 +256,10 @@ class Judge:
         with self.section:
             now = self.now()
             window = self.window
-            if window.fresh or window.shut or now >= window.end:
+            if window.fresh or now >= window.end:
                 self._fold(now)
             window.add(outcome)
-            if outcome is not Outcome.VOID:
+            if outcome is not VOID:
                 self.latencies.note(seconds, now)
             if bad:
                 self.last_error = text
@@ -379,7 +379,7 @@ def _may_be_response(result: object) -> bool:
 
 def _describe(outcome: Outcome, error: BaseException | None, result: Any) -> str:
     """The last error as text: an error kept as object would hold frames, arguments and the task."""
-    if outcome is Outcome.TIMEOUT and (error is None or isinstance(error, asyncio.CancelledError)):
+    if outcome is TIMEOUT and (error is None or isinstance(error, asyncio.CancelledError)):
         return "timed out"
     if error is None:
         status = status_of(result)

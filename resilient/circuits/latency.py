@@ -173,26 +173,27 @@ _FEW = 32
 class Latencies:
     """The last minute of durations: a ring of periods, made when the first sample comes."""
 
-    __slots__ = ("_few", "_head", "_length", "_periods", "_until")
+    __slots__ = ("_few", "_head", "_length", "_periods")
 
     def __init__(self, length: float = 10.0, periods: int = 6) -> None:
         self._length = length
         self._periods: list[Histogram | None] = [None] * periods
         self._head = -1
-        self._few: list[float] = []
-        self._until = 0.0
+        self._few: list[float] | None = None
 
     def add(self, seconds: Sequence[float], now: float) -> float:
         """Count a batch that ended about ``now`` (monotonic seconds); answers its longest."""
-        if now >= self._until:
+        if now >= (self._head + 1) * self._length:
             self._advance(now)
         return self._present().add(seconds)
 
     def note(self, seconds: float, now: float) -> None:
         """Count one call that ended ``now``: at once, as far as anybody can see."""
-        if now >= self._until or len(self._few) >= _FEW:
+        few = self._few
+        if few is None or now >= (self._head + 1) * self._length or len(few) >= _FEW:
             self._advance(now)
-        self._few.append(seconds)
+            few = self._few = []
+        few.append(seconds)
 
     def _present(self) -> Histogram:
         place = self._head % len(self._periods)
@@ -213,10 +214,9 @@ class Latencies:
     def _advance(self, now: float) -> None:
         if self._few:
             self._present().add(self._few)
-            self._few.clear()
+            self._few = None
         index = int(now // self._length)
         n = len(self._periods)
         for gone in range(max(self._head + 1, index - n + 1), index + 1):
             self._periods[gone % n] = None
         self._head = max(self._head, index)
-        self._until = (self._head + 1) * self._length

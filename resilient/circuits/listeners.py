@@ -21,16 +21,20 @@ class Shield(_Base):
     def __init__(self, listener: _Base, later: Later) -> None:
         self.listener = listener
         self._later = later
-        self.watches_calls = _has_own(listener, "before_call") or _has_own(listener, "success")
+        self._hears_calls = _has_own(listener, "before_call")
+        self._hears_success = _has_own(listener, "success")
+        self.watches_calls = self._hears_calls or self._hears_success
 
     def before_call(self, cb: Any, func: Any, *args: Any, **kwargs: Any) -> None:
-        self._later(self.listener.before_call, cb, func, *args, **kwargs)
+        if self._hears_calls:
+            self._later(self.listener.before_call, cb, func, *args, **kwargs)
 
     def failure(self, cb: Any, exc: BaseException) -> None:
         self._later(self.listener.failure, cb, exc)
 
     def success(self, cb: Any) -> None:
-        self._later(self.listener.success, cb)
+        if self._hears_success:
+            self._later(self.listener.success, cb)
 
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
         self._later(self.listener.state_change, cb, old_state, new_state)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from itertools import count
 
-from .policy import Outcome
+from .policy import FAILURE, SHORT_CIRCUITED, SUCCESS, TIMEOUT, Outcome
 
 #: Columns of the window: the outcomes, then what fallbacks did and what came late, then the judge's two.
 FALLBACK_SUCCESS, FALLBACK_FAILURE, LATE = 7, 8, 9
@@ -24,7 +25,10 @@ class Window:
     the judge reads, and all that :meth:`forgive` clears when a circuit closes.
     """
 
-    __slots__ = ("_head", "_ring", "due", "end", "fresh", "length", "shut", "slices", "step", "sums")
+    __slots__ = (
+        "_answered", "_head", "_ring", "_shut", "answered", "due", "end", "fresh", "length", "shut", "slices",
+        "step", "sums",
+    )  # fmt: skip
 
     def __init__(self, length: float, slices: int, now: float) -> None:
         self.length = length
@@ -35,7 +39,10 @@ class Window:
         self._head = math.floor(now / self.step)
         self.end = (self._head + 1) * self.step
         self.fresh: list[float] = []
-        self.shut: list[bool] = []
+        # Refused calls, and those of them that got a default at once: ``next()`` counts one, and is atomic.
+        self.shut = count()
+        self.answered = count()
+        self._shut = self._answered = 0  # as far as they are in the slices
         self.due = BATCH
 
     def add(self, column: int, n: int = 1) -> None:
@@ -49,9 +56,9 @@ class Window:
 
     def judge(self, outcome: Outcome) -> None:
         """Let an outcome count for the error rate, as one of the three that do."""
-        if outcome is Outcome.SUCCESS:
+        if outcome is SUCCESS:
             self.add(GOOD)
-        elif outcome is Outcome.FAILURE or outcome is Outcome.TIMEOUT:
+        elif outcome is FAILURE or outcome is TIMEOUT:
             self.add(BAD)
 
     def fold(self) -> list[float]:
@@ -63,14 +70,19 @@ class Window:
         taken = self.fresh[:n]
         if n:
             del self.fresh[:n]
-            self.add(Outcome.SUCCESS, n)
+            self.add(SUCCESS, n)
             self.add(GOOD, n)
-        if n := len(self.shut):
-            answered = sum(self.shut[:n])
-            del self.shut[:n]
-            self.add(Outcome.SHORT_CIRCUITED, n)
-            self.add(FALLBACK_SUCCESS, answered)
+        self._count_refused()
         return taken
+
+    def _count_refused(self) -> None:
+        # Asking counts one as well, which is no call.
+        shut, answered = next(self.shut) - self._shut, next(self.answered) - self._answered
+        self._shut += shut + 1
+        self._answered += answered + 1
+        if shut or answered:
+            self.add(SHORT_CIRCUITED, shut + answered)
+            self.add(FALLBACK_SUCCESS, answered)
 
     def roll(self, now: float) -> None:
         """Let slices leave that are too old. A clock that steps back changes nothing."""

@@ -26,13 +26,19 @@ class _Command(NamedTuple):
 
 
 _COMMANDS: Mapping[str, _Command] = {
-    "demo": _Command("resilient.demo.run:add", "demo [--chaos]", "everything in one terminal, with a live page"),
+    "demo": _Command(
+        "resilient.demo.run:add", "demo [--chaos]", "everything in one terminal, with a live page"
+    ),
     "registry": _Command("", "registry", "run the service registry"),
-    "services": _Command("resilient.cli.lists:add_services", "services", "the services and how many copies are up"),
+    "services": _Command(
+        "resilient.cli.lists:add_services", "services", "the services and how many copies are up"
+    ),
     "instances": _Command("resilient.cli.lists:add_instances", "instances NAME", "the copies of one service"),
     "circuits": _Command("resilient.cli.circuits:add", "circuits [--watch]", "the circuits of all callers"),
     "status": _Command(
-        "resilient.cli.status:add", "status NAME ID up|out-of-service", "take a copy out of service, or back in"
+        "resilient.cli.status:add",
+        "status NAME ID up|out-of-service",
+        "take a copy out of service, or back in",
     ),
     "doctor": _Command("resilient.cli.doctor:add", "doctor", "what is set, by whom, and what is wrong"),
 }
@@ -86,7 +92,7 @@ def _run(arguments: list[str]) -> int:
         )
     from .parser import Parser
 
-    parser = Parser(prog="resilient")
+    parser: argparse.ArgumentParser = Parser(prog="resilient")
     parsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _load(name)(parsers)
     args = parser.parse_args([name, *arguments])
@@ -128,7 +134,9 @@ def _load(name: str) -> Add:
                 raise ConfigError(stranger)
     points = [point for point in entry_points(group="resilient.commands") if point.name == name]
     if not points:
-        raise ConfigError(f"'resilient {name}' is not installed; run: pip install --force-reinstall resilient-sidecar")
+        raise ConfigError(
+            f"'resilient {name}' is not installed; run: pip install --force-reinstall resilient-sidecar"
+        )
     loaded: Add = points[0].load()
     return loaded
 
@@ -147,6 +155,7 @@ def version() -> str:
 def _overview() -> str:
     wide = max(len(one.usage) for one in _COMMANDS.values())
     lines = "\n".join(f"  resilient {one.usage:<{wide}}  {one.about}" for one in _COMMANDS.values())
+    lines += "".join(f"\n  resilient {name}" for name in _known() if name not in _COMMANDS)
     return f"""\
 resilient {version()}: service registry, circuit breakers and client-side load balancing.
 

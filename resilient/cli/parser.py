@@ -27,7 +27,9 @@ class Parser(argparse.ArgumentParser):
 def common(parser: argparse.ArgumentParser) -> None:
     """Add what every command that asks a registry takes."""
     group = parser.add_argument_group("everywhere")
-    group.add_argument("--registry", metavar="URL", help="the registry; else RESILIENT_REGISTRY, this machine, mDNS")
+    group.add_argument(
+        "--registry", metavar="URL", help="the registry; else RESILIENT_REGISTRY, this machine, mDNS"
+    )
     group.add_argument("--token", help="its token; better RESILIENT_TOKEN, since others see arguments")
     group.add_argument("--json", action="store_true", help="print JSON")
 

@@ -112,7 +112,7 @@ class Screen:
         glyph, plain, words, style = looks.get(word, ("?", "?", safe(word, 32).lower() or "unknown", "dim"))
         text = Text.assemble((plain if self._ascii else glyph, style), (f" {words}".rstrip(), style))
         if more:
-            text.append(f" {more}", "dim")
+            text.append(f", {more}", "dim")
         return text
 
     def mark(self, level: str) -> Text:

@@ -64,7 +64,10 @@ def test_a_listener_hears_everything_from_the_real_breaker(serve, clock):
     assert ear.heard == []
     clock.advance(5)
     service.good()
-    assert [one[2:] for one in ear.heard if one[0] == "state"] == [("open", "half-open"), ("half-open", "closed")]
+    assert [one[2:] for one in ear.heard if one[0] == "state"] == [
+        ("open", "half-open"),
+        ("half-open", "closed"),
+    ]
 
 
 def test_a_listener_that_only_hears_turns_costs_the_short_way_nothing(serve):

@@ -166,7 +166,13 @@ def test_case_50_a_wrong_value_is_refused_whole_and_named(wrong, named):
 
 def test_policies_from_text():
     policy = CircuitPolicy().override(
-        {"timeout": "off", "max_concurrent": " 7 ", "observe": "yes", "error_rate": "0.25", "fail_max": "none"}
+        {
+            "timeout": "off",
+            "max_concurrent": " 7 ",
+            "observe": "yes",
+            "error_rate": "0.25",
+            "fail_max": "none",
+        }
     )
     assert (policy.timeout, policy.max_concurrent, policy.observe) == (None, 7, True)
     assert (policy.error_rate, policy.fail_max) == (0.25, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 
 import pytest
@@ -106,7 +107,12 @@ def test_hammered_by_threads_while_it_turns(limit):
     with runtime.active():
 
         @circuit(
-            "hammer", max_concurrent=limit, reset_timeout=0.0001, count_rejections=False, min_calls=5, window=600
+            "hammer",
+            max_concurrent=limit,
+            reset_timeout=0.0001,
+            count_rejections=False,
+            min_calls=5,
+            window=600,
         )
         def work(bad: bool) -> None:
             nonlocal inside, most
@@ -128,7 +134,9 @@ def test_hammered_by_threads_while_it_turns(limit):
         with runtime.active():
             for n in range(600):
                 if n % 50 == seed:
-                    rng.choice((work.open, work.close, work.circuit.breaker.open, work.circuit.breaker.close))()
+                    rng.choice(
+                        (work.open, work.close, work.circuit.breaker.open, work.circuit.breaker.close)
+                    )()
                 try:
                     work(rng.random() < 0.1)
                     mine["good"] += 1
@@ -141,8 +149,6 @@ def test_hammered_by_threads_while_it_turns(limit):
         with gauge:
             for word, n in mine.items():
                 ended[word] += n
-
-    import sys
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -218,12 +224,12 @@ def test_turning_by_hand_and_by_calls_at_once_is_no_deadlock():
                 breaker.open()
                 breaker.close()
 
-    import sys
-
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        threads = [threading.Thread(target=one, daemon=True) for one in (by_calls, by_hand, by_calls, by_hand)]
+        threads = [
+            threading.Thread(target=one, daemon=True) for one in (by_calls, by_hand, by_calls, by_hand)
+        ]
         for thread in threads:
             thread.start()
         join(threads)

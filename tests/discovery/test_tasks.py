@@ -256,7 +256,7 @@ async def test_it_may_be_started_again(registry: Scripted, make: Make) -> None:
         assert registry.instances == {}
 
 
-def test_it_runs_on_a_background_loop(tmp_path: Path) -> None:
+def test_it_runs_on_a_background_loop() -> None:
     loop = BackgroundLoop()
     server = loop.run(Scripted().start()).result(5)
     discovery = Discovery(Settings.load({}, fetch_interval=INTERVAL), [server.url], me())

@@ -1,0 +1,71 @@
+# Everything from a clean clone: `make demo`, `make test`. Set-up happens by itself and only once; it needs
+# Python 3.11 or newer, and nothing but the package index (and, as root on Debian, apt for system packages).
+
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
+
+# What is installed is remembered by the content of pyproject.toml: a touched file re-installs nothing, and a
+# complete .venv works without a network.
+STATE := $(shell cksum < pyproject.toml | tr ' ' '-')
+PACKAGE := .venv/.package-$(STATE)
+DEV := .venv/.dev-$(STATE)
+BENCH := .venv/.bench-$(STATE)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench test-interop clean
+
+help:
+	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
+	@echo "make test [TESTS=tests/circuits]   ruff, mypy and all tests"
+	@echo "make lint                          ruff and mypy only"
+	@echo "make bench [BENCH_ARGS=--short]    what a call costs, beside other libraries"
+	@echo "make test-interop                  with other languages' Eureka clients, as far as they are installed"
+	@echo "make setup                         the virtual environment in .venv, for everything above"
+	@echo "make clean                         remove .venv and all caches"
+
+setup: $(DEV)
+
+demo: $(PACKAGE)
+	@.venv/bin/resilient demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CHAOS),--chaos)
+
+test: lint .venv/.system
+	@.venv/bin/python -m pytest $(TESTS)
+	@echo "make test: all good"
+
+lint: $(DEV)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet . || { echo "not formatted; run .venv/bin/ruff format"; exit 1; }
+	@.venv/bin/mypy
+
+bench: $(BENCH)
+	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
+
+test-interop: $(DEV)
+	@INTEROP=full .venv/bin/python -m pytest -rs tests/interop
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/interop/js/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@PYTHON="$(PYTHON)" tools/make_venv
+
+$(PACKAGE): | .venv/bin/python
+	@echo "installing resilient into .venv"
+	@$(PIP) install --editable .
+	@rm -f .venv/.package-* && touch $@
+
+$(DEV): $(PACKAGE)
+	@echo "installing what the tests need into .venv"
+	@$(PIP) install --group dev
+	@rm -f .venv/.dev-* && touch $@
+
+$(BENCH): $(PACKAGE)
+	@echo "installing the libraries to compare with into .venv"
+	@$(PIP) install --group bench
+	@rm -f .venv/.bench-* && touch $@
+
+# The browser tests want a Chromium. Asked for once; `rm .venv/.system` asks again.
+.venv/.system: | $(DEV)
+	@tools/get_chromium
+	@touch $@

@@ -1,0 +1,1 @@
+"""What a call costs, measured beside others in one process. ``python -m benchmarks --help``"""

@@ -1,0 +1,71 @@
+"""Many circuits in turn: what the caches of the processor make of the figures for one."""
+
+from __future__ import annotations
+
+import gc
+from random import Random
+from time import perf_counter_ns
+from typing import Any
+
+from .budgets import MANY, check
+from .measure import Function, low, target
+from .ours import guarded
+from .report import Section
+
+_CALLS = 20_000  # per slice and contender
+
+
+async def run(short: bool, times: float) -> Section:
+    """One, a thousand and ten thousand circuits: in the order of their making, and in no order at all."""
+    measured: dict[str, float] = {}
+    for number, shuffled in ((1, False), (1000, False), (10_000, False), (10_000, True)):
+        measured |= await _of(number, shuffled, 5 if short else 15)
+    section = Section("many", "Many circuits in turn, over a bare awaited no-op", measured)
+    section.findings = check(MANY, measured, times)
+    section.notes.append(
+        "a pass that enters a new second is left out: it opens a slice in every circuit, once per second"
+    )
+    section.notes.append(
+        "shuffled, each call waits for memory: compare it with circuitbreaker's, not with one circuit"
+    )
+    return section
+
+
+async def _of(number: int, shuffled: bool, count: int) -> dict[str, float]:
+    f = target()
+    contenders: dict[str, list[Function]] = {
+        "bare": [f] * number,
+        "all on": [guarded(f) for _ in range(number)],
+        "no deadline": [guarded(f, timeout=None) for _ in range(number)],
+    }
+    try:
+        from circuitbreaker import CircuitBreaker
+    except ImportError:
+        pass
+    else:
+        contenders["circuitbreaker"] = [CircuitBreaker()(f) for _ in range(number)]
+    for calls in contenders.values():
+        if shuffled:
+            Random(number).shuffle(calls)
+        await _pass(calls)
+    gc.collect()
+    gc.freeze()
+    passes = max(_CALLS // number, 1)
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(count):
+        for name, calls in contenders.items():
+            await _pass(calls)  # opens the new slices
+            for _ in range(3):
+                start = perf_counter_ns()
+                for _ in range(passes):
+                    await _pass(calls)
+                samples[name].append((perf_counter_ns() - start) / passes / number)
+    gc.unfreeze()
+    found = {name: low(values) for name, values in samples.items()}
+    words = "1 circuit" if number == 1 else f"{number:,} circuits {'shuffled' if shuffled else 'in turn'}"
+    return {f"{words}, {name}": found[name] - found["bare"] for name in found if name != "bare"}
+
+
+async def _pass(calls: list[Any]) -> None:
+    for call in calls:
+        await call()

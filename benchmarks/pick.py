@@ -1,0 +1,69 @@
+"""Choosing an instance and learning from the try, among few and among many."""
+
+from __future__ import annotations
+
+import gc
+from itertools import repeat
+from time import perf_counter_ns
+from typing import Any
+
+from .budgets import PICK, PICK_RATIOS, check, compare
+from .measure import low
+from .report import Section
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *args: object) -> None: ...
+
+
+def run(short: bool, times: float) -> Section | None:
+    """``with balancer.pick(...)`` over an empty ``with``; ``None`` while there is no balancer."""
+    try:
+        contenders = {f"pick of {number:,}": _balancer(number) for number in (10, 10_000)}
+    except ImportError:
+        return None
+    nothing = _Nothing()
+    samples: dict[str, list[float]] = {name: [] for name in ("bare", *contenders)}
+    gc.collect()
+    gc.freeze()
+    calls = 500 if short else 2000
+    for number in range(-2, 21 if short else 61):
+        spent = {"bare": _slice(lambda service: nothing, calls)}
+        spent |= {name: _slice(balancer.pick, calls) for name, balancer in contenders.items()}
+        if number >= 0:
+            for name, ns in spent.items():
+                samples[name].append(ns / calls)
+    gc.unfreeze()
+    found = {name: low(values) for name, values in samples.items()}
+    measured = {name: found[name] - found["bare"] for name in contenders}
+    section = Section("pick", "Choosing an instance, over an empty with block", measured)
+    section.findings = check(PICK, measured, times) + compare(PICK_RATIOS, measured)
+    return section
+
+
+def _balancer(number: int) -> Any:
+    from resilient.balancing.balancer import Balancer
+    from resilient.model import Instance
+
+    instances = tuple(
+        Instance(service="orders", host=f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", port=8000, id=f"i{n}")
+        for n in range(number)
+    )
+    balancer = Balancer({"orders": instances}.__getitem__)
+    heard: set[str] = set()
+    for _ in range(1000):
+        with balancer.pick("orders") as pick:
+            heard.add(pick.instance.id)
+    if len(heard) < min(number, 500) * 0.9:
+        raise AssertionError(f"1000 picks of {number} instances reached only {len(heard)} of them")
+    return balancer
+
+
+def _slice(pick: Any, n: int) -> int:
+    start = perf_counter_ns()
+    for _ in repeat(None, n):
+        with pick("orders"):
+            pass
+    return perf_counter_ns() - start

@@ -1,0 +1,74 @@
+"""Clocks that misbehave."""
+
+from __future__ import annotations
+
+import pytest
+
+from resilient import CircuitOpen
+from resilient.circuits import attempt as attempts
+from resilient.clock import ManualClock
+
+
+def opened(service):
+    service.bad(20)
+    assert service.state == "open"
+    return service
+
+
+def test_case_52_a_clock_that_steps_back_while_closed(serve, clock):
+    service = serve()
+    service.bad(19)
+    clock.step(-3600)
+    service.good()
+    assert service.f.snapshot().calls == 20
+    assert service.state == "open"
+
+
+def test_case_53_a_clock_that_steps_back_while_open(serve, clock):
+    service = opened(serve())
+    clock.step(-3600)
+    assert service.refused().retry_after == pytest.approx(3605)
+    clock.step(3604.9)
+    service.refused()
+    clock.step(0.1001)
+    service.good()
+    assert service.state == "closed"
+
+
+def test_case_54_a_clock_that_jumps_a_day(serve, clock):
+    service = serve()
+    service.good(5)
+    service.bad(14)
+    clock.advance(86400)
+    assert service.f.snapshot().calls == 0
+    service.bad(20)
+    clock.advance(86400)
+    service.good()
+    assert service.state == "closed"
+
+
+def test_case_55_wall_time_is_only_shown(serve, clock):
+    service = opened(serve())
+    before = service.f.snapshot()
+    clock.step_wall(-7200)
+    after = service.f.snapshot()
+    assert after.at == before.at - 7200
+    assert after.retry_in == before.retry_in == 5
+    service.refused()
+    clock.advance(5)
+    service.good()
+
+
+def test_a_circuit_of_its_own_clock_needs_no_runtime():
+    from resilient.circuits.circuit import Circuit
+
+    clock = ManualClock()
+    alone = Circuit("alone", clock=clock)
+    alone.open()
+    with pytest.raises(CircuitOpen):
+        alone.admit(len)
+    clock.advance(5)
+    attempt = alone.admit(len)
+    assert isinstance(attempt, attempts.Attempt)
+    assert alone.ended(attempt, 3) == 3
+    assert alone.state == "closed"
