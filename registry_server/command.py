@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import logging
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from resilient.errors import ConfigError
 from resilient.eureka import json
+from resilient.telemetry import logs
 
 from .app import RegistryApp, make_app
 from .settings import Settings, read_settings
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         )
     except ConfigError as error:
         return _fail(str(error))
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logs.configure()
     try:
         return _run(_serve(settings, as_json=args.json))
     except KeyboardInterrupt:

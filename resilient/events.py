@@ -17,6 +17,11 @@ class Event:
     level: ClassVar[str] = "info"
     at: float = 0.0
 
+    @property
+    def severity(self) -> str:
+        """The log level of this very event: the class's, unless the news is good."""
+        return self.level
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded(Event):
@@ -48,6 +53,10 @@ class CircuitChanged(Event):
     old: str
     new: str
     reason: str = ""
+
+    @property
+    def severity(self) -> str:
+        return "info" if self.new == "closed" else self.level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +105,20 @@ class RegistryChanged(Event):
     what: str
     detail: str = ""
 
+    @property
+    def severity(self) -> str:
+        return "info" if self.what == "connected" else self.level
+
+
+#: What is worth a log line. Single calls are not: snapshots count them.
+LOGGED: tuple[type[Event], ...] = (
+    CircuitChanged,
+    DirectoryChanged,
+    InstanceEjected,
+    InstanceRestored,
+    LeaseChanged,
+    RegistryChanged,
+)
 
 Handler = Callable[[Any], None]
 Publish = Callable[[Event], None]
@@ -129,7 +152,8 @@ class EventBus:
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody subscribed to ``kind``: lets publishers skip building records nobody reads."""
-        for kinds, _ in self._handlers:  # nearly always empty; any() would make a generator first
+        # Asked for each failing call and nearly always empty: any() would make a generator first.
+        for kinds, _ in self._handlers:  # noqa: SIM110
             if issubclass(kind, kinds):
                 return True
         return False

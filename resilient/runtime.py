@@ -25,7 +25,7 @@ from .circuits.guard import Guard
 from .circuits.policy import TEXT_OPTIONS
 from .clock import SYSTEM, Clock
 from .errors import NoInstance
-from .events import CircuitChanged, EventBus, InstanceEjected, RegistryChanged
+from .events import LOGGED, CircuitChanged, Event, EventBus, InstanceEjected, RegistryChanged
 from .given import instance_from, program_name
 from .model import Directory, Instance, Status
 from .settings import Settings
@@ -90,6 +90,7 @@ class Runtime:
             known=self.services,
         )
         self.events.subscribe(self._heard, RegistryChanged, InstanceEjected, CircuitChanged)
+        self.events.subscribe(self._log, *LOGGED)
 
     # ------------------------------------------------------------------ the directory
 
@@ -166,13 +167,21 @@ class Runtime:
         discovery = self._discovery
         if isinstance(event, RegistryChanged):
             self._cause = discovery.last_error if discovery is not None else event.detail
-            self._tell_tried()
+            if event.what == "lost":  # when it is found, the first directory says so
+                self._tell_tried()
         elif discovery is None:
             return
         elif isinstance(event, InstanceEjected):
             discovery.refresh()
         else:
             discovery.nudge()
+
+    def _log(self, event: Event) -> None:
+        from .telemetry.logs import (
+            write,  # loads structlog, which most programs need only when all is not well
+        )
+
+        write(event, {"service": self._me.service, "instance": self._me.id} if self._me is not None else {})
 
     def _tell_tried(self) -> None:
         if not self._tried.done():
