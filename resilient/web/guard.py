@@ -110,8 +110,7 @@ class Guard:
                 return self._failed(request, error)
             finally:
                 connection.busy = False
-                connection.body = None
-                if connection.waiting_since:
+                if connection.body is not None or connection.waiting_since:
                     connection.end()
 
         return guarded

@@ -1,6 +1,7 @@
 """Connections: how many, how slow, how they end."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,6 +46,7 @@ def app() -> web.Application:
     made.router.add_get("/", ok)
     made.router.add_post("/", echo)
     made.router.add_post("/bare", bare)
+    made.router.add_post("/unread", ok)
     made.router.add_get("/slow", slow)
     made.router.add_get("/large", large)
     return made
@@ -186,6 +188,38 @@ async def test_a_body_in_pieces_at_a_fair_rate_is_served() -> None:
         writer.write(GET)
         assert await asyncio.wait_for(reader.readuntil(b"ok"), 2)
         assert listener.counts.bodies == 0
+        writer.close()
+
+
+async def test_a_body_that_nobody_reads_may_come_after_the_answer() -> None:
+    async with serve(head_timeout=0.2, head=2000, body_timeout=5) as listener:
+        reader, writer = await connect(listener)
+        for size in (2, 100_000, 0):
+            writer.write(POST.replace(b" / ", b" /unread ") + b"Content-Length: %d\r\n\r\n" % size)
+            await asyncio.wait_for(reader.readuntil(b"ok"), 2)
+            await asyncio.sleep(0.3)
+            writer.write(b"x" * size)
+            await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(GET)
+        await asyncio.wait_for(reader.readuntil(b"ok"), 2)
+        writer.write(GET[:10])
+        assert b" 408 " in await rest(reader), "and the next head has its time again"
+        assert listener.counts.heads == 1
+        writer.close()
+
+
+async def test_L03_an_oversize_body_that_comes_anyway_gets_one_answer() -> None:
+    async with serve() as listener:
+        reader, writer = await connect(listener)
+        writer.write(POST + b"Content-Length: 3000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(30):
+                writer.write(b"x" * 100_000)
+                await writer.drain()
+        answer = await rest(reader, 3)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert answer.count(b"HTTP/1.1") == 1
         writer.close()
 
 
