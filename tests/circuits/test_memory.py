@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import gc
+import logging
 import random
 import tracemalloc
 
+import pytest
 from circuit_kit import Boom
 
 from resilient import circuit
 
 KIB = 1024
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    logging.disable()  # what pytest keeps of the log is not the circuit's
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def protected(name: str, clock):
