@@ -12,7 +12,7 @@ DEV := .venv/.dev-$(STATE)
 BENCH := .venv/.bench-$(STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench test-interop clean
+.PHONY: help setup demo test lint bench test-faults test-interop pictures clean
 
 help:
 	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
@@ -20,6 +20,8 @@ help:
 	@echo "make lint                          ruff and mypy only"
 	@echo "make bench [BENCH_ARGS=--short]    what a call costs, beside other libraries"
 	@echo "make test-interop                  with other languages' Eureka clients, as far as they are installed"
+	@echo "make test-faults                   real processes, killed and cut off"
+	@echo "make pictures                      the pictures of the docs, from the running demo"
 	@echo "make setup                         the virtual environment in .venv, for everything above"
 	@echo "make clean                         remove .venv and all caches"
 
@@ -39,6 +41,12 @@ lint: $(DEV)
 
 bench: $(BENCH)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
+
+test-faults: $(DEV)
+	@.venv/bin/python -m pytest -rs tests/faults tests/demo
+
+pictures: $(DEV) .venv/.system
+	@.venv/bin/python tools/pictures.py
 
 test-interop: $(DEV)
 	@INTEROP=full .venv/bin/python -m pytest -rs tests/interop

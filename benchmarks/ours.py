@@ -45,17 +45,17 @@ async def outcome(call: Function, well: bool) -> Any:
 
 
 def opens(f: Any, *, shut: bool = False, default: Any = None) -> Prove:
-    """Ten good calls, then bad ones: it must open at the twentieth call and not before, and then refuse."""
+    """Eleven good calls, then bad ones: it must open at the eleventh bad one, not before, and then refuse."""
 
     async def prove() -> None:
         name = f.circuit.name
         expect: Any = CircuitOpen if default is None else default
-        for n in range(20):
+        for n in range(22):
             if f.state != "closed":
-                raise NotProven(f"{name}: open after {n} calls, {n - 10} of them failed")
-            await outcome(f, n < 10)
+                raise NotProven(f"{name}: open after {n} calls, {n - 11} of them failed")
+            await outcome(f, n < 11)
         if f.state != "open":
-            raise NotProven(f"{name}: still {f.state} with 10 of 20 calls failed")
+            raise NotProven(f"{name}: still {f.state} with 11 of 22 calls failed")
         answer = await outcome(f, True)
         if not (isinstance(answer, CircuitOpen) if expect is CircuitOpen else answer == expect):
             raise NotProven(f"{name}: open, and yet it answered {answer!r}")

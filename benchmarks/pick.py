@@ -7,8 +7,9 @@ from itertools import repeat
 from time import perf_counter_ns
 from typing import Any
 
-from .budgets import PICK, PICK_RATIOS, check, compare
-from .measure import low
+from . import floors
+from .budgets import PICK, PICK_RATIOS, REFERENCE, check, compare
+from .measure import call_slice, low, target_sync
 from .report import Section
 
 
@@ -18,19 +19,22 @@ class _Nothing:
     def __exit__(self, *args: object) -> None: ...
 
 
-def run(short: bool, times: float) -> Section | None:
+def run(short: bool) -> Section | None:
     """``with balancer.pick(...)`` over an empty ``with``; ``None`` while there is no balancer."""
     try:
         contenders = {f"pick of {number:,}": _balancer(number) for number in (10, 10_000)}
     except ImportError:
         return None
     nothing = _Nothing()
-    samples: dict[str, list[float]] = {name: [] for name in ("bare", *contenders)}
+    plain = target_sync()
+    floor = floors.counted_sync(plain)
+    samples: dict[str, list[float]] = {name: [] for name in ("bare", "call", "floor", *contenders)}
     gc.collect()
     gc.freeze()
     calls = 500 if short else 2000
     for number in range(-2, 21 if short else 61):
         spent = {"bare": _slice(lambda service: nothing, calls)}
+        spent |= {"call": call_slice(plain, calls), "floor": call_slice(floor, calls)}
         spent |= {name: _slice(balancer.pick, calls) for name, balancer in contenders.items()}
         if number >= 0:
             for name, ns in spent.items():
@@ -38,6 +42,7 @@ def run(short: bool, times: float) -> Section | None:
     gc.unfreeze()
     found = {name: low(values) for name, values in samples.items()}
     measured = {name: found[name] - found["bare"] for name in contenders}
+    times = (found["floor"] - found["call"]) / REFERENCE["floor: sync"]
     section = Section("pick", "Choosing an instance, over an empty with block", measured)
     section.findings = check(PICK, measured, times) + compare(PICK_RATIOS, measured)
     return section

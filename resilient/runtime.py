@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .background import shared
 from .balancing.balancer import Balancer
 from .balancing.rules import Rule
+from .circuits.attempt import current_attempt
 from .circuits.book import CircuitBook
 from .circuits.circuit import Circuit
 from .circuits.guard import Guard
@@ -83,7 +84,7 @@ class Runtime:
         self.balancer = Balancer(
             self.lookup,
             rule,
-            zone=self.settings.zone,
+            zone=None if self.settings.zone == "default" else self.settings.zone,
             publish=self.events.publish,
             clock=clock,
             rng=self._rng,
@@ -124,7 +125,7 @@ class Runtime:
             return found
         if self._directory is None and not self._static:
             self.start()
-            cause = self._cause or "the registry has not answered yet"
+            cause = self._cause or "no registry has been found yet, still looking"
             raise NoInstance(service, reason=f"no directory: {cause}", undecided=True)
         return ()
 
@@ -140,14 +141,14 @@ class Runtime:
         self.start()
         if not self._tried.done():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tried)), timeout)
+                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tried)), _bounded(timeout))
         return self.has_directory
 
     def wait(self, timeout: float = FIRST_DIRECTORY) -> bool:
         """As :meth:`ready`, for plain functions: blocks this thread."""
         self.start()
         with contextlib.suppress(TimeoutError):
-            self._tried.result(timeout)
+            self._tried.result(_bounded(timeout))
         return self.has_directory
 
     def _learn(self, directory: Directory) -> None:
@@ -314,6 +315,13 @@ class Runtime:
             _actives -= 1
             _active.reset(token)
             _unbind()
+
+
+def _bounded(timeout: float) -> float:
+    """No longer than the call under way has: it is to fail with the cause, not with its own deadline."""
+    attempt = current_attempt()
+    left = attempt.remaining() if attempt is not None else None
+    return timeout if left is None else min(timeout, 0.8 * left)
 
 
 _active: ContextVar[Runtime | None] = ContextVar("resilient_runtime", default=None)

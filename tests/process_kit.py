@@ -97,7 +97,7 @@ class RegistryProcess:
 
     def _start(self, port: int) -> None:
         self.process = Process(sys.executable, "-m", "resilient", "registry", "--port", str(port), "--json")
-        line = self.process.line(lambda line: line.startswith("{"))
+        line = self.process.line(lambda line: line.startswith('{"url"'))
         self.url = json.loads(line)["url"]
 
     @property

@@ -287,3 +287,22 @@ def test_switched_off_nothing_is_protected() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, env=clean_environ(RESILIENT_ENABLED="0"), timeout=30
     )
+
+
+async def test_while_looking_for_a_registry_a_call_fails_with_that_cause_before_its_own_deadline() -> None:
+    # Nothing is named, nothing is here, and mDNS listens for three seconds.
+    here = Settings.load({}, mdns=True)
+    async with make_session() as http:
+        runtime = Runtime(settings=here)
+        with runtime.active():
+
+            @circuit(timeout=0.5)
+            async def order() -> None:
+                async with http.get("http://orders/who"):
+                    pass
+
+            try:
+                with pytest.raises(NoInstance, match="no directory"):
+                    await order()
+            finally:
+                await runtime.aclose()

@@ -55,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(arguments)
-    except SystemExit as end:  # argparse: help, or a mistake that was already explained
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        code = _run(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is no surprise
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -95,7 +95,10 @@ def _run(arguments: list[str]) -> int:
     parser: argparse.ArgumentParser = Parser(prog="resilient")
     parsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _load(name)(parsers)
-    args = parser.parse_args([name, *arguments])
+    try:
+        args = parser.parse_args([name, *arguments])
+    except SystemExit as end:  # help, or a mistake that was already explained
+        return end.code if isinstance(end.code, int) else 0
     code: int = args.run(args)
     return code
 
@@ -119,6 +122,12 @@ def _known() -> list[str]:
 
 
 def _load(name: str) -> Add:
+    if name in ("registry", "demo"):
+        from .modules import shadow
+
+        for module in ("registry_server", "dashboard"):
+            if stranger := shadow(module):
+                raise ConfigError(stranger)
     place = _COMMANDS[name].place if name in _COMMANDS else ""
     if place:
         module, _, attribute = place.partition(":")
@@ -126,12 +135,6 @@ def _load(name: str) -> Add:
         return found
     from importlib.metadata import entry_points
 
-    from .modules import shadow
-
-    if name == "registry":
-        for module in ("registry_server", "dashboard"):
-            if stranger := shadow(module):
-                raise ConfigError(stranger)
     points = [point for point in entry_points(group="resilient.commands") if point.name == name]
     if not points:
         raise ConfigError(

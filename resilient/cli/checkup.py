@@ -149,9 +149,7 @@ def settings(environ: Mapping[str, str], given: Mapping[str, object]) -> tuple[S
         loaded = Settings.load(good, **right)
     checks.extend(_unknown(loaded, environ))
     checks.extend(circuit_variables(loaded.circuit_variables))
-    if not loaded.enabled:
-        checks.append(Check("enabled", "note", "off: circuits and balancing are bypassed"))
-    if all(check.level != "problem" for check in checks):
+    if not checks:
         set_here = sum(row.source != "default" for row in loaded.rows())
         text = f"{set_here} set, all others at their defaults" if set_here else "all at their defaults"
         checks.append(Check("settings", "ok", text))

@@ -52,8 +52,8 @@ async def _run(settings: Settings, *, watch: bool, as_json: bool) -> int:
         found = await there.circuits()
         if found is None:
             print(
-                f"resilient: {there.url} keeps no circuits, as it is not one of ours; 'resilient registry' "
-                "does, and so does each process at its own /admin/circuits",
+                f"resilient: {there.url} keeps no circuits, as it is not one of ours; "
+                "a registry started with 'resilient registry' does",
                 file=sys.stderr,
             )
             return 1
@@ -98,46 +98,81 @@ async def _watch(
                 trouble = f"{time.monotonic() - heard:.0f} s old: {error}"
 
 
+#: A narrower terminal gets fewer columns, and the errors below the table.
+WIDE = 120
+
+
 def picture(screen: Screen, found: list[Row], place: str, trouble: str = "") -> list[RenderableType]:
     """What to show."""
     from rich.text import Text
 
-    from .estate import number, table_of, text
-    from .screen import CIRCUITS, count, millis, safe, table
+    from .estate import text
+    from .screen import count, safe
 
-    if not found:
-        words = "No circuits yet: callers tell of theirs within seconds of their first call."
-        shown: list[RenderableType] = [Text(words)]
+    shown: list[RenderableType] = []
+    if found:
+        shown += [_table(screen, found), Text()]
     else:
-        grid = table(
-            "CALLER", "CIRCUIT", "STATE", "CALLS/S>", "ERRORS>", "P50>", "P99>", "RUNNING>", "LAST ERROR"
-        )
-        for one in found:
-            latency = table_of(one, "latency")
-            share = number(one, "error_rate")
-            failing = share is not None and share >= 0.005
-            troubled = failing or text(one, "state") != "closed"
-            grid.add_row(
-                Text(safe(text(one, "service"))),
-                Text(_name(one)),
-                screen.state(CIRCUITS, text(one, "state"), _more(one)),
-                Text(f"{number(one, 'rate') or 0:.1f}"),
-                Text("" if share is None else f"{share:.0%}", "red" if failing else ""),
-                Text(millis(number(latency, "p50"))),
-                Text(millis(number(latency, "p99"))),
-                Text(_running(one)),
-                # An error of long ago is no news.
-                Text(safe(text(one, "last_error"), 60) if troubled else "", "dim"),
-            )
-        shown = [grid, Text()]
-    troubled_ones = sum(text(one, "state") not in ("closed", "forced-closed") for one in found)
+        shown.append(Text("No circuits yet: callers tell of theirs within seconds of their first call."))
+    if screen.console.width < WIDE:
+        errors = [(one, error) for one in found if (error := _error(one))]
+        for one, error in errors:
+            line = Text(f"{_name(one)}: ", no_wrap=True, overflow="ellipsis").append(error, "dim")
+            shown.append(line)
+        shown += [Text()] * bool(errors)
+    troubled = sum(text(one, "state") not in ("closed", "forced-closed") for one in found)
     remarks = [count(len(found), "circuit")] if found else []
-    if troubled_ones:
-        remarks.append(f"{troubled_ones} not closed")
-    shown.append(Text(screen.dot.join([*remarks, safe(place)]), "dim", overflow="ignore", no_wrap=True))
+    if troubled:
+        remarks.append(f"{troubled} not closed")
+    summary = screen.dot.join([*remarks, safe(place)])
+    shown.append(Text(summary, "dim", overflow="ignore", no_wrap=True))
     if trouble:
         shown.append(Text(safe(trouble), "yellow"))
     return shown
+
+
+def _table(screen: Screen, found: list[Row]) -> RenderableType:
+    from rich.text import Text
+
+    from .estate import number, table_of, text
+    from .screen import CIRCUITS, millis, safe, table
+
+    wide = screen.console.width >= WIDE
+    columns = ["CALLER", "CIRCUIT", "STATE", "CALLS/S>", "ERRORS>", "P50>", "P99>", "RUNNING>", "LAST ERROR"]
+    grid = table(*(columns if wide else columns[:5] + columns[6:8]))
+    for one in found:
+        latency = table_of(one, "latency")
+        share = number(one, "error_rate")
+        cells = [
+            Text(safe(text(one, "service"))),
+            Text(_name(one)),
+            screen.state(CIRCUITS, text(one, "state"), _more(one)),
+            Text(f"{number(one, 'rate') or 0:.1f}"),
+            Text("" if share is None else f"{share:.0%}", "red" if _failing(one) else ""),
+            Text(millis(number(latency, "p99"))),
+            Text(_running(one)),
+        ]
+        if wide:
+            cells.insert(5, Text(millis(number(latency, "p50"))))
+            cells.append(Text(_error(one), "dim", no_wrap=True, overflow="ellipsis"))
+        grid.add_row(*cells)
+    for column in grid.columns:
+        column.no_wrap = column.header not in ("CALLER", "CIRCUIT", "STATE", "LAST ERROR")
+    return grid
+
+
+def _failing(one: Row) -> bool:
+    from .estate import number
+
+    return (number(one, "error_rate") or 0.0) >= 0.005
+
+
+def _error(one: Row) -> str:
+    """The last error, where it is news: not if it was long ago and all is well."""
+    from .estate import text
+    from .screen import safe
+
+    return safe(text(one, "last_error"), 80) if _failing(one) or one.get("state") != "closed" else ""
 
 
 def _name(one: Row) -> str:

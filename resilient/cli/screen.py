@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
@@ -133,11 +133,6 @@ def table(*columns: str) -> Table:
             name.removesuffix(">"), justify="right" if name.endswith(">") else "left", overflow="fold"
         )
     return made
-
-
-def indented(lines: Iterable[str], style: str = "dim") -> Text:
-    """Lines below something, set in."""
-    return Text("\n".join(f"  {line}" for line in lines), style)
 
 
 def show_json(value: object) -> None:

@@ -175,23 +175,21 @@ def test_another_products_registry_is_fine(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("off", "level", "text"),
+    ("off", "level", "texts"),
     [
-        (0, "ok", "as ours, to the second"),
-        (-20, "note", "20 s behind ours"),
-        (300, "problem", "300 s ahead of ours"),
+        (0, "ok", {"as ours, to the second"}),
+        (-20, "note", {"19 s behind ours", "20 s behind ours", "21 s behind ours"}),
+        (300, "problem", {"299 s ahead of ours", "300 s ahead of ours", "301 s ahead of ours"}),
     ],
 )
-def test_clocks(off: float, level: str, text: str) -> None:
+def test_clocks(off: float, level: str, texts: set[str]) -> None:
     now = time.time()
-    reply = reach.Reply(
-        RegistryAddress.parse("a:1"), 200, b"", {"Date": formatdate(now + off, usegmt=True)}, 0.01
-    )
+    date = {"Date": formatdate(now + off, usegmt=True)}
+    reply = reach.Reply(RegistryAddress.parse("a:1"), 200, b"", date, 0.01)
     check = reach.clock_check(reply, now)
     assert check is not None
     assert check.level == level
-    assert abs(int("0" + check.text.split()[0].strip("as")) - abs(off)) <= 1
-    assert check.text.split(" ", 1)[1] == text.split(" ", 1)[1]
+    assert check.text in texts
     assert reach.clock_check(reply._replace(headers={"Date": "soon"}), now) is None
 
 
@@ -223,9 +221,3 @@ def test_a_missing_module_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_versions_compare_as_numbers() -> None:
     assert checkup.numbers("3.9") < checkup.numbers("3.14.1rc2") == (3, 14, 1)
-
-
-def test_bypassed_is_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, found = checkup.settings({"RESILIENT_ENABLED": "0"}, {})
-    assert not loaded.enabled
-    assert [one.level for one in found] == ["note", "ok"]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -109,11 +110,12 @@ def test_common_options_may_stand_before_the_command(
     assert (seen[0].name, seen[0].registry, seen[0].token, seen[0].json) == ("orders", "a:1", "t", True)
 
 
-def test_a_foreign_module_before_ours_is_told_in_one_line(tmp_path) -> None:
+@pytest.mark.parametrize("command", ["registry", "demo"])
+def test_a_foreign_module_before_ours_is_told_in_one_line(tmp_path: Path, command: str) -> None:
     (tmp_path / "dashboard").mkdir()
     (tmp_path / "dashboard" / "__init__.py").write_text("")
     done = subprocess.run(
-        [sys.executable, "-m", "resilient", "registry", "--port", "0"],
+        [sys.executable, "-m", "resilient", command, "--port", "0"],
         cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, timeout=20,
     )  # fmt: skip
     assert done.returncode == 2
@@ -128,22 +130,23 @@ def test_help_is_quick_because_nothing_is_loaded() -> None:
         "heavy = {'aiohttp', 'rich', 'zeroconf', 'registry_server'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    took = []
-    for _ in range(3):
+    for _ in range(8):  # other tests may need the processor, too
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", program], env=clean_environ(), capture_output=True, text=True, timeout=20
         )
-        took.append(time.perf_counter() - began)
         assert done.stderr == "[]\n"
-    assert min(took) < 0.4
+        if time.perf_counter() - began < 0.4:
+            return
+    raise AssertionError("help never came within 0.4 s")
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+@pytest.mark.parametrize("arguments", [[], ["doctor", "--json", "--registry", "127.0.0.1:1"]])
+def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-u", "-m", "resilient", "--help"],
+        [sys.executable, "-m", "resilient", *arguments],
         env=clean_environ(), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=20,
     )  # fmt: skip
     os.close(writer)

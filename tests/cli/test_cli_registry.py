@@ -14,8 +14,14 @@ from collections.abc import Iterator
 import pytest
 from cli_kit import Foreign, foreign, push, register, run
 from process_kit import Process, RegistryProcess, clean_environ, until
+from yarl import URL
 
 TOKEN, READ_TOKEN = "a-token-of-24-characters", "only-reading-24-letters!"
+
+
+def announced(process: Process) -> str:
+    """What ``resilient registry --json`` says first; log lines may come before it, on the other stream."""
+    return str(json.loads(process.line(lambda line: line.startswith('{"url"')))["url"])
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def guarded() -> Iterator[str]:
         sys.executable, "-m", "resilient", "registry", "--port", "0", "--json",
         RESILIENT_REGISTRY_TOKEN=TOKEN, RESILIENT_REGISTRY_READ_TOKEN=READ_TOKEN,
     ) as process:  # fmt: skip
-        yield json.loads(process.line())["url"]
+        yield announced(process)
 
 
 @pytest.fixture
@@ -143,7 +149,7 @@ def test_from_another_machine_without_a_token(capsys: pytest.CaptureFixture[str]
     with Process(
         sys.executable, "-m", "resilient", "registry", "--host", "0.0.0.0", "--port", "0", "--json"
     ) as process:
-        port = json.loads(process.line(lambda line: line.startswith("{")))["url"].split(":")[2].split("/")[0]
+        port = URL(announced(process)).port
         register(f"http://{address}:{port}/eureka/", "orders", "orders-1")
         said = run(
             capsys, "status", "orders", "orders-1", "out-of-service", "--registry", f"http://{address}:{port}"

@@ -109,6 +109,12 @@ def test_circuits() -> None:
     same(file, "circuits")
 
 
+def test_on_a_narrow_terminal_errors_stand_below() -> None:
+    on, file = screen(80)
+    on.show(*circuits.picture(on, CIRCUITS, "http://127.0.0.1:8761/eureka/ (--registry)"))
+    same(file, "circuits-narrow")
+
+
 def test_circuits_when_there_are_none() -> None:
     on, file = screen()
     on.show(*circuits.picture(on, [], "here", "7 s old: no answer"))
