@@ -63,34 +63,33 @@ async def _measure(ports: list[int], rounds: int, calls: int, width: int) -> dic
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     turn = 0
     runtime._process = runtime.Runtime(instances={"orders": urls})  # as in a program, which has only this one
-    if True:
-        async with aiohttp.ClientSession() as bare_session:
+    async with aiohttp.ClientSession() as bare_session:
 
-            async def bare() -> object:
-                nonlocal turn
-                turn += 1
-                async with bare_session.get(f"{urls[turn % INSTANCES]}/orders/{turn & 1023}") as response:
-                    return await response.read()
+        async def bare() -> object:
+            nonlocal turn
+            turn += 1
+            async with bare_session.get(f"{urls[turn % INSTANCES]}/orders/{turn & 1023}") as response:
+                return await response.read()
 
-            async def ours() -> object:
-                nonlocal turn
-                turn += 1
-                async with session().get(f"http://orders/orders/{turn & 1023}") as response:
-                    return await response.read()
+        async def ours() -> object:
+            nonlocal turn
+            turn += 1
+            async with session().get(f"http://orders/orders/{turn & 1023}") as response:
+                return await response.read()
 
-            contenders: dict[str, Fetch] = {
-                "bare aiohttp": bare,
-                "our session in a circuit": circuit("order")(ours),
-                "our session, its own circuit": ours,
-            }
-            samples: dict[str, list[float]] = {name: [] for name in contenders}
-            for fetch in contenders.values():
-                await _slice(fetch, calls, width)
-            gc.collect()
-            gc.freeze()
-            for _ in range(rounds):
-                for name, fetch in contenders.items():
-                    samples[name].append(await _slice(fetch, calls, width))
+        contenders: dict[str, Fetch] = {
+            "bare aiohttp": bare,
+            "our session in a circuit": circuit("order")(ours),
+            "our session, its own circuit": ours,
+        }
+        samples: dict[str, list[float]] = {name: [] for name in contenders}
+        for fetch in contenders.values():
+            await _slice(fetch, calls, width)
+        gc.collect()
+        gc.freeze()
+        for _ in range(rounds):
+            for name, fetch in contenders.items():
+                samples[name].append(await _slice(fetch, calls, width))
     return {name: statistics.quantiles(seen, n=4)[0] for name, seen in samples.items()}
 
 

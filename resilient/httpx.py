@@ -287,7 +287,6 @@ def async_session() -> httpx.AsyncClient:
 
     Must be called in a coroutine.
     """
-    watch()
     try:
         return _async.get()
     except RuntimeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +14,8 @@ from yarl import URL
 from ..balancing.dialect import Dialect, Verdict, harmless
 from ..balancing.picks import Pick, Tries
 from ..circuits import calls
-from ..circuits.attempt import Attempt, current_attempt, watch
+from ..circuits.attempt import Attempt, current_attempt
+from ..circuits.policy import server_error
 from ..door import (
     CONNECT_TIMEOUT,
     OwnCircuits,
@@ -26,7 +26,6 @@ from ..door import (
     own_limit,
     present,
     retry_after,
-    show,
     tries_for,
 )
 from ..errors import ConfigError
@@ -50,8 +49,14 @@ AIOHTTP = _Aiohttp(
     broken=(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError),
 )
 
+#: Seconds of silence after which our own sessions give a connection up, where no circuit does it before.
+PATIENCE = 300.0
+# No total: aiohttp's timer for it is a tenth of what a request costs, and seldom the limit that counts.
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+
 #: How a connection says that the other end has closed it; aiohttp repeats such a request once by itself.
 _DISCONNECTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_TLS = ("https", "wss")
 
 
 async def middleware(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -63,13 +68,16 @@ async def middleware(request: ClientRequest, handler: ClientHandlerType) -> Clie
     """
     runtime = current()
     url = request.url
-    host, port = url.raw_host, url.explicit_port
-    if not runtime.has_directory and could_be(host, port):
-        await runtime.ready()
-    service = name_of(runtime, host, port)
+    host, port = url.raw_host or "", url.explicit_port
+    service = host
+    if port is not None or not runtime.knows(host):
+        if not runtime.has_directory and could_be(host, port):
+            await runtime.ready()
+        name = name_of(runtime, host, port)
+        if name is None:
+            return await _direct(request, handler)
+        service = name
     attempt = present()
-    if service is None:
-        return await _direct(request, handler)
     if attempt is None and runtime.knows(service):
         answer: _Answer = await _own.call(service)(request, handler, service, runtime)
         return answer.response
@@ -78,11 +86,15 @@ async def middleware(request: ClientRequest, handler: ClientHandlerType) -> Clie
 
 async def _direct(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     attempt = current_attempt()
-    if attempt is None:
-        return await handler(request)
-    attempt.aims_at(request.url.authority)
     try:
-        return attempt.judge(await handler(request))
+        async with asyncio.timeout(PATIENCE if _ours(request) else None):
+            if attempt is None:
+                response = await handler(request)
+            else:
+                attempt.aims_at(request.url.authority)
+                response = attempt.judge(await handler(request))
+        _watch_body(request, response, None)
+        return response
     except aiohttp.ClientResponseError as error:
         _no_status(error)
         raise
@@ -95,7 +107,8 @@ async def _balanced(
     runtime: Runtime,
     attempt: Attempt | None,
 ) -> ClientResponse:
-    logical, headers = request.url, request.headers
+    # Each line here is paid for by every request: see benchmarks/session.py before adding to it.
+    logical, headers, body = request.url, request.headers, request.body
     began = attempt.began if attempt is not None else None
     tries = tries_for(
         runtime,
@@ -103,9 +116,9 @@ async def _balanced(
         AIOHTTP,
         request.method,
         headers,
-        secure=logical.scheme in ("https", "wss"),
+        secure=logical.scheme in _TLS,
         # A file that cannot be rewound is found out when it was sent: see _consumed.
-        replayable=not isinstance(request.body, aiohttp.AsyncIterablePayload),
+        replayable=not body or not isinstance(body, aiohttp.AsyncIterablePayload),
         attempt=attempt,
     )
     own_host = headers.get(hdrs.HOST) == logical.host_port_subcomponent
@@ -126,8 +139,11 @@ async def _balanced(
                 headers[hdrs.HOST] = shown
             known[_NEW] = known["response"] = None
             with pick:
-                seconds = own_limit(tries, pick, attempt)
-                timer = TryTimer(seconds, attempt) if seconds is not None else None
+                if pick.timeout is not None:
+                    seconds = own_limit(tries, pick, attempt)
+                else:  # a circuit without a deadline
+                    seconds = PATIENCE if _ours(request) else None
+                timer = TryTimer(seconds, attempt, request.loop) if seconds is not None else None
                 try:
                     try:
                         response = await handler(request)
@@ -148,20 +164,23 @@ async def _balanced(
                 finally:
                     if timer is not None:
                         timer.end()
-                if response.status >= 400:  # less than that is good, as is a block that ends well
+                status = response.status
+                if status >= 400:  # less than that is good, as is a block that ends well
                     if _consumed(request):
                         tries.harmless = False
                     wait = retry_after(runtime, response.headers.get(hdrs.RETRY_AFTER))
-                    if tries.again(response.status, wait):
+                    if tries.again(status, wait):
                         response.release()
                         continue
-                connection = response.connection
-                if connection is not None:  # the body is still to come: the instance stays busy with it
-                    pick.hold()
-                    connection.add_callback(_when_read(response, pick))
-            if attempt is not None and attempt.began is began:
-                show(attempt, response)
-            return response
+                if response.connection is not None:
+                    _watch_body(request, response, pick)
+                if (
+                    attempt is not None
+                    and (status >= 400 or attempt.circuit.policy.failed is not server_error)
+                    and attempt.began is began  # the call it belongs to is not over
+                ):
+                    attempt.judge(response)
+                return response
         raise AssertionError("tries end with an answer or an error")
     except _DISCONNECTED as error:
         if tries.number == 1 or not request.session._retry_connection:
@@ -172,6 +191,7 @@ async def _balanced(
         raise aiohttp.ClientConnectionError(*error.args) from error
     finally:
         request.url = logical
+        tries.pick = None  # a pick knows its tries: without the ring, memory is free at once
 
 
 @lru_cache(10_000)
@@ -222,15 +242,43 @@ def _consumed(request: ClientRequest) -> bool:
     return getattr(request.body, "consumed", False)
 
 
-def _when_read(response: ClientResponse, pick: Pick) -> Callable[[], None]:
-    def over() -> None:
-        error = response.content.exception()
-        # The bare kind is what aiohttp leaves behind when the caller did not want the rest.
-        if error is not None and type(error) is not aiohttp.ClientConnectionError:
-            pick.broke(error)
-        pick.release()
+def _ours(request: ClientRequest) -> bool:
+    return request.session.timeout is _TIMEOUT
 
-    return over
+
+def _watch_body(request: ClientRequest, response: ClientResponse, pick: Pick | None) -> None:
+    """While a body is still to come its instance stays busy; and it must not stand still for ever."""
+    connection = response.connection
+    if connection is None:
+        return
+    content = response.content
+    timer: asyncio.TimerHandle | None = None
+    last = -1
+
+    def look() -> None:
+        nonlocal timer, last
+        if content.total_bytes == last:
+            content.set_exception(aiohttp.SocketTimeoutError(f"nothing came for {PATIENCE:g}s"))
+            response.close()
+            return
+        last = content.total_bytes
+        timer = request.loop.call_later(PATIENCE, look)
+
+    def over() -> None:
+        if timer is not None:
+            timer.cancel()
+        if pick is not None:
+            error = content.exception()
+            # The bare kind is what aiohttp leaves behind when the caller did not want the rest.
+            if error is not None and type(error) is not aiohttp.ClientConnectionError:
+                pick.broke(error)
+            pick.release()
+
+    if pick is not None:
+        pick.hold()
+    if _ours(request):
+        look()
+    connection.add_callback(over)
 
 
 class _Answer:
@@ -269,11 +317,12 @@ class _Connector(aiohttp.TCPConnector):
 def make_session(**options: Any) -> aiohttp.ClientSession:
     """A ClientSession of your own that knows services by name; ``options`` are ClientSession's.
 
-    Connections are tried for one second; the total time is the circuit's business, so aiohttp's own limit
-    of five minutes stays only as a last resort.
+    Connections are tried for one second, and a call's time is the circuit's business. Where there is none,
+    and while a body is read, a connection on which nothing comes for five minutes is given up (aiohttp
+    itself ends everything after five minutes). ``timeout=`` given here replaces all of this.
     """
     options["middlewares"] = (middleware, *options.get("middlewares", ()))
-    options.setdefault("timeout", aiohttp.ClientTimeout(total=300, sock_connect=CONNECT_TIMEOUT))
+    options.setdefault("timeout", _TIMEOUT)
     ours = options.get("connector") is None
     if ours:
         options["connector"] = _Connector(limit=1000, limit_per_host=0)
@@ -295,7 +344,6 @@ def session() -> aiohttp.ClientSession:
 
     Made at first use, closed with the runtime or the loop. Must be called in a coroutine.
     """
-    watch()
     try:
         return _sessions.get()
     except RuntimeError:

@@ -73,16 +73,14 @@ def status_of(error: BaseException) -> int | None:
     """The HTTP status that an exception carries, as the common libraries spell it."""
     if not isinstance(error, Exception):  # SystemExit has a code too
         return None
-    response = getattr(error, "response", None)
-    for owner, name in (
-        (error, "status"),
-        (error, "status_code"),
-        (error, "code"),
-        (response, "status_code"),
-    ):
-        value = getattr(owner, name, None)
-        if type(value) is int and 100 <= value <= 599:
-            return value
+    for owner in (error, getattr(error, "response", None)):
+        # urllib's word is asked for last and only alone: aiohttp has both, and warns about the old one.
+        for name in ("status", "status_code", "code"):
+            if hasattr(owner, name):
+                value = getattr(owner, name)
+                if type(value) is int and 100 <= value <= 599:
+                    return value
+                break
     return None
 
 
@@ -103,7 +101,8 @@ def retry_after_of(error: BaseException) -> float | None:
     """The ``Retry-After`` in seconds that an exception with a response carries; dates are not read."""
     for owner in (error, getattr(error, "response", None)):
         headers = getattr(owner, "headers", None)
-        text = headers.get("Retry-After") if isinstance(headers, Mapping) else None
+        get = getattr(headers, "get", None)  # urllib's headers are no Mapping
+        text = get("Retry-After") if callable(get) else None
         if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10:
             return float(text)
     return None

@@ -64,10 +64,15 @@ class Door:
             yield self
             return
         with asyncio.Runner() as self._runner:
+            if self.name == "httpx-async":
+                self.run(self._warm)  # reading the system's certificates takes part of a short call's time
             try:
                 yield self
             finally:
                 self._runner.run(self._close())
+
+    async def _warm(self) -> None:
+        resilient.httpx.async_session()
 
     async def _close(self) -> None:
         if self._own is not None:

@@ -97,6 +97,29 @@ async def test_a_post_on_such_a_connection_is_not_repeated(estate: Estate) -> No
     assert a.reached == 2
 
 
+async def test_a_connection_that_stands_still_is_given_up(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resilient.aiohttp.client.PATIENCE", 0.1)
+    runtime, (slow, hang) = estate("slow", "hang")
+    async with make_session() as http:
+        for url in ("http://orders/x", f"{slow.url}/x"):
+            async with http.get(url) as response:
+                with pytest.raises(aiohttp.SocketTimeoutError, match=r"nothing came for 0\.1s"):
+                    await response.read()
+        assert [node.in_flight for node in runtime.balancer.nodes("orders")] == [0, 0]
+        assert runtime.balancer.nodes("orders")[0].failures == 1
+        with pytest.raises(TimeoutError):
+            await http.get(f"{hang.url}/x")
+
+
+async def test_a_slow_body_is_no_standstill(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resilient.aiohttp.client.PATIENCE", 0.05)  # a drop comes each 10 ms
+    estate("drip")
+    async with make_session() as http, http.get("http://orders/x") as response:
+        assert await response.read() == b".........."
+
+
 async def test_many_at_once_leave_no_instance_busy(estate: Estate) -> None:
     runtime, instances = estate("ok", "ok", "ok", rule="two_choices")
 

@@ -99,23 +99,18 @@ def test_no_retry_once_the_circuit_has_opened(door: Door, estate: Estate) -> Non
 
 
 def test_retries_have_a_budget(door: Door, estate: Estate) -> None:
-    """30 at once for a fresh process and a fifth of all calls: 37 for 37 calls, from then on one in five."""
+    """30 at once for a fresh process, and one for each five calls."""
     runtime, (a, b) = estate("503", "503")
     with door.opened():
-        for _ in range(60):
-            # A name of its own for each call, so that no circuit opens; and only the budget stops retries.
-            runtime.balancer.restore("orders", nodes_id(runtime, 0)) if runtime.balancer.services else None
-            runtime.balancer.restore("orders", nodes_id(runtime, 1)) if runtime.balancer.services else None
-            door.call(name=f"calls-{_}")
+        for number in range(60):
+            for node in runtime.balancer.nodes("orders"):
+                runtime.balancer.restore("orders", node.id)
+            door.call(name=f"calls-{number}")  # another circuit each time: only the budget stops retries
     totals = runtime.balancer.totals("orders")
     assert totals is not None
     assert totals.retries == a.reached + b.reached - 60
     assert 40 <= totals.retries <= 46
     assert totals.budget_exhausted == 60 - totals.retries
-
-
-def nodes_id(runtime: Runtime, index: int) -> str:
-    return runtime.balancer.nodes("orders")[index].id
 
 
 def test_outside_a_circuit_a_service_has_its_own(session_door: Door, estate: Estate) -> None:

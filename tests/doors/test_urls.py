@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import logging
+import shutil
 import ssl
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,20 +23,42 @@ from resilient import door as door_module
 from resilient.settings import Settings
 
 Estate = Callable[..., tuple[Runtime, list[Flaky]]]
-HERE = Path(__file__).parent
+
+
+@functools.cache
+def pem() -> str:
+    """A certificate for localhost with its key, made for this run."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificate to test TLS with")
+    folder = Path(tempfile.mkdtemp(prefix="resilient-tls-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    whole = folder / "localhost.pem"
+    whole.write_text(key.read_text() + certificate.read_text())
+    return str(whole)
 
 
 def tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(HERE / "localhost.pem")
+    context.load_cert_chain(pem())
     return context
 
 
 def trusting(door: Door) -> dict[str, Any]:
     """The option with which a library trusts our certificate, and the environment for httpx."""
     if door.name.startswith("aiohttp"):
-        return {"ssl": ssl.create_default_context(cafile=str(HERE / "localhost.pem"))}
-    return {"verify": str(HERE / "localhost.pem")} if door.name == "requests" else {}
+        return {"ssl": ssl.create_default_context(cafile=pem())}
+    return {"verify": pem()} if door.name == "requests" else {}
 
 
 def authority(flaky: Flaky) -> str:
@@ -134,7 +161,7 @@ def test_httpx_calls_secure_instances_too(estate: Estate, flaky: Servers) -> Non
 
     secure = flaky.start("ok", ssl=tls())
     estate(tls=[secure.url])
-    trust = ssl.create_default_context(cafile=str(HERE / "localhost.pem"))
+    trust = ssl.create_default_context(cafile=pem())
     with httpx.Client(transport=Balanced(httpx.HTTPTransport(verify=trust))) as http:
         assert http.get("http://tls/x").status_code == 200
         assert http.get("https://tls/x").status_code == 200
