@@ -20,10 +20,13 @@ from resilient.model import Status
 from resilient.web.guard import caller_of
 from resilient.web.trust import Caller, Trust
 
-from . import bodies, peers
+from . import bodies
 from .answers import Form
 from .packing import Answer
 from .paths import place_of, stamp_of
+from .peers import inbound
+from .peers.cluster import Cluster
+from .ratelimit import RateLimiter
 from .records import Renewal
 from .registry import Registered, Registry
 from .server_status import status_json, status_xml
@@ -60,11 +63,24 @@ def _empty(status: int, reason: str = "") -> web.Response:
 class EurekaApi:
     """The routes below ``/eureka`` and ``/v2``."""
 
-    def __init__(self, registry: Registry, trust: Trust, *, zone: str = "", url: str = "") -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        trust: Trust,
+        cluster: Cluster,
+        *,
+        zone: str = "",
+        url: str = "",
+        delta: bool = True,
+        limiter: RateLimiter | None = None,
+    ) -> None:
         self._registry = registry
         self._trust = trust
         self._open = not trust.needs_token
+        self._cluster = cluster
         self._zone = zone
+        self._offers_delta = delta
+        self._limiter = limiter
         self.url = url
         # By the number of segments, their fixed words, and the method.
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -172,21 +188,33 @@ class EurekaApi:
 
     # --- reads
 
-    async def _everything(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
+    def _may_fetch(self, request: web.Request, *, limited: bool = True, full: bool = False) -> None:
+        """Whether a list may be read now."""
         self._allow(request, Action.READ)
+        if limited and self._limiter is not None:
+            identity = request.headers.get("DiscoveryIdentity-Name")
+            if not self._limiter.allows(identity, full=full):
+                raise Refused(503)
+        if not self._cluster.ready:
+            raise Refused(403, "no peer has given its list yet")
+
+    async def _everything(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
+        self._may_fetch(request, full=True)
         return _send(request, self._registry.answers.everything(_form(request, v1)), always=True)
 
     async def _delta(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.READ)
+        self._may_fetch(request)
+        if not self._offers_delta:
+            raise Refused(403, "this registry offers no deltas")
         return _send(request, self._registry.answers.delta(_form(request, v1)), always=True)
 
     async def _application(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.READ)
+        self._may_fetch(request)
         answer = self._registry.answers.application(segments[1].lower(), _form(request, v1))
         return _send(request, answer) if answer is not None else _empty(404)
 
     async def _vip(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.READ)
+        self._may_fetch(request, limited=False)
         secure = segments[0] == "svips"
         return _send(request, self._registry.answers.vip(segments[1], _form(request, v1), secure=secure))
 
@@ -209,7 +237,7 @@ class EurekaApi:
         self._allow(request, Action.READ)
         format = _format(request, v1)
         write = status_json if format.name == "json" else status_xml
-        body = write(self._registry.uptime(), self.url, self._zone)
+        body = write(self._registry.uptime(), self.url, self._zone, self._cluster.replicas())
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: format.content_type})
 
     async def _overrides(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
@@ -272,29 +300,35 @@ class EurekaApi:
         return _empty(507, "the registry is full") if done is Registered.FULL else _empty(204)
 
     async def _cancel(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.OWN, self._owner(segments))
-        return _empty(200 if await self._registry.cancel(segments[1].lower(), segments[2]) else 404)
+        caller = self._allow(request, Action.OWN, self._owner(segments))
+        told = self._from_peer(request, caller)
+        done = await self._registry.cancel(segments[1].lower(), segments[2], replication=told)
+        return _empty(200 if done else 404)
 
     async def _set_status(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.ACT)
+        caller = self._allow(request, Action.ACT)
         service, id = segments[1].lower(), segments[2]
         if self._registry.visible(service, id) is None:
             return _empty(404)
         status = _status_named(_query(request).get("value") or "")
         if status is None:
             return _empty(400, "value must be UP, DOWN, STARTING, OUT_OF_SERVICE or UNKNOWN")
-        dirty_at = self._stamp(request)
-        return _empty(200 if await self._registry.set_status(service, id, status, dirty_at) else 404)
+        told = self._from_peer(request, caller)
+        done = await self._registry.set_status(service, id, status, self._stamp(request), replication=told)
+        return _empty(200 if done else 404)
 
     async def _clear_status(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.ACT)
+        caller = self._allow(request, Action.ACT)
+        service, id = segments[1].lower(), segments[2]
         show = _status_named(_query(request).get("value") or None)
-        done = await self._registry.clear_status(segments[1].lower(), segments[2], show, self._stamp(request))
+        told = self._from_peer(request, caller)
+        done = await self._registry.clear_status(service, id, show, self._stamp(request), replication=told)
         return _empty(200 if done else 404)
 
     async def _metadata(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        self._allow(request, Action.OWN, self._owner(segments))
-        done = await self._registry.add_metadata(segments[1].lower(), segments[2], _query(request))
+        caller = self._allow(request, Action.OWN, self._owner(segments))
+        service, id, told = segments[1].lower(), segments[2], self._from_peer(request, caller)
+        done = await self._registry.add_metadata(service, id, _query(request), replication=told)
         return _empty(200 if done else 404)
 
     async def _asg(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
@@ -306,7 +340,7 @@ class EurekaApi:
         items = read_batch(body, now_ms=int(self._registry.clock.time() * 1000), limits=self._registry.limits)
         replies = []
         for item in items:
-            status, record = await peers.execute(self._registry, item, caller.address)
+            status, record = await inbound.execute(self._registry, item, caller.address)
             replies.append((status, None if record is None else tree(record.instance, record.standing())))
         return web.Response(body=write_replies(replies), headers={hdrs.CONTENT_TYPE: json.CONTENT_TYPE})
 

@@ -19,6 +19,8 @@ from . import bodies
 from .api import EurekaApi
 from .board import Board
 from .engine import MemoryEngine
+from .peers.cluster import Cluster
+from .ratelimit import RateLimiter
 from .records import Cause, Change
 from .registry import Registry
 from .settings import Settings
@@ -40,17 +42,32 @@ class RegistryApp:
             rng=rng,
             caps=settings.caps,
             policy=settings.preservation,
-            factor=settings.lease_factor,
+            factor=settings.factor,
+            strict=settings.strict,
+        )
+        self.cluster = Cluster(
+            self.registry,
+            settings.peers,
+            rng=rng or Random(),
+            timing=settings.peer_timing,
+            wait=settings.peer_wait,
         )
         self.board = Board(clock)
         self.registry.subscribe(self._heard)
         self.trust = Trust(settings.token or None, settings.read_token or None, clock=clock)
-        self.views = Views(self.registry, self.board, settings.zone)
-        self.api = EurekaApi(self.registry, self.trust, zone=settings.zone)
+        self.views = Views(self.registry, self.board, self.cluster, settings.zone)
+        self.api = EurekaApi(
+            self.registry,
+            self.trust,
+            self.cluster,
+            zone=settings.zone,
+            delta=settings.delta,
+            limiter=None if settings.rates is None else RateLimiter(clock, settings.rates),
+        )
         #: ``http://host:port/eureka/`` once it listens; what clients are configured with.
         self.url = ""
         self.port = 0
-        self._ready = False
+        self._started = False
         self.listener: Listener | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.app = self._make_app()
@@ -58,7 +75,7 @@ class RegistryApp:
     def _make_app(self) -> web.Application:
         app = web.Application()
         self.api.mount(app)
-        Tools(self.views, self.board, self.trust, lambda: self._ready).mount(app)
+        Tools(self.views, self.board, self.trust, lambda: self._started and self.cluster.ready).mount(app)
         mounted = self.settings.ui and self._mount_ui(app)
         app.router.add_get("/", _front_page(mounted))
         # A base URL configured with a slash too many ("//eureka/apps") is common, and means no harm.
@@ -95,7 +112,8 @@ class RegistryApp:
         self.port = self.listener.port
         self.url = self.api.url = f"{self.listener.url}/eureka/"
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="registry sweep")
-        self._ready = True
+        self.cluster.start(self.url)
+        self._started = True
         if not self.listener.is_loopback and not self.settings.token:
             _log.warning(
                 "anybody who reaches %s:%d may register and read; set a token (--token, or "
@@ -107,7 +125,7 @@ class RegistryApp:
 
     async def stop(self) -> None:
         """Stop listening, let requests end, and stop sweeping. Harmless when called twice."""
-        self._ready = False
+        self._started = False
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.cancel()
@@ -115,6 +133,7 @@ class RegistryApp:
         listener, self.listener = self.listener, None
         if listener is not None:
             await listener.close()
+        await self.cluster.stop()
         self.registry.close()
 
     async def _sweep_forever(self) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _ABOUT = "Run a service registry that speaks Eureka's protocol."
 _MORE = """
-Each option can be given in the environment: RESILIENT_REGISTRY_HOST, _PORT, _TOKEN, _READ_TOKEN, _ZONE.
+Each option can be given in the environment: RESILIENT_REGISTRY_HOST, _PORT, _TOKEN, _READ_TOKEN, _ZONE,
+_PEERS, _PEER_WAIT, _DELTA, _RATE_LIMIT, _SELF_PRESERVATION, _STRICT_EUREKA (on or off).
 The first line on standard output is the URL to configure services with. Ctrl-C ends it.
 """
 
@@ -45,6 +46,50 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="require this token for every write and action")
     parser.add_argument("--read-token", help="require this token, or the other one, for reads")
     parser.add_argument("--zone", help="the zone this registry is in")
+    parser.add_argument(
+        "--peers",
+        metavar="URL,...",
+        help="other registries, also Netflix's or Spring's, that are told of everything and copied from at "
+        "the start; this registry's own URL among them does no harm. Those on other machines take a token: "
+        "http://any:TOKEN@host:8761/eureka/",
+    )
+    parser.add_argument(
+        "--peer-wait",
+        type=float,
+        metavar="SECONDS",
+        help="refuse reads for so long at the start while no peer has given its list (default 300)",
+    )
+    parser.add_argument(
+        "--no-delta",
+        dest="delta",
+        action="store_false",
+        default=None,
+        help="answer 403 to clients that ask for changes only; they then fetch everything",
+    )
+    parser.add_argument(
+        "--rate-limit",
+        action="store_true",
+        default=None,
+        help="answer at most 500 fetches a second, 100 of them full, 10 at once; the rest get 503. "
+        "Callers who name themselves as Eureka's own client or server are let through",
+    )
+    parser.add_argument(
+        "--no-self-preservation",
+        dest="self_preservation",
+        action="store_false",
+        default=None,
+        help="remove silent instances also when many fall silent at once",
+    )
+    parser.add_argument(
+        "--strict-eureka",
+        dest="strict",
+        action="store_true",
+        default=None,
+        help="keep to habits of Eureka's own server that are usually in the way: instances are removed two "
+        "lease durations after their last heartbeat, not one; a registration that comes late, after the "
+        "instance has signed out, registers it again; metadata set through the registry is lost at the "
+        "next registration; an override that equals the status is not recorded",
+    )
     parser.add_argument("--json", action="store_true", help='print the URL as {"url": ...}')
     parser.set_defaults(run=run)
 
@@ -53,7 +98,17 @@ def run(args: argparse.Namespace) -> int:
     """Run until SIGINT or SIGTERM. 0 after a clean end, 2 if it cannot start."""
     try:
         settings = read_settings(
-            host=args.host, port=args.port, token=args.token, read_token=args.read_token, zone=args.zone
+            host=args.host,
+            port=args.port,
+            token=args.token,
+            read_token=args.read_token,
+            zone=args.zone,
+            peers=args.peers,
+            peer_wait=args.peer_wait,
+            delta=args.delta,
+            rate_limit=args.rate_limit,
+            self_preservation=args.self_preservation,
+            strict=args.strict,
         )
     except ConfigError as error:
         return _fail(str(error))

@@ -22,9 +22,12 @@ class Silence(IntEnum):
 
 
 class Lease:
-    """A record and the moment of its last sign of life (monotonic seconds)."""
+    """A record and the moment of its last sign of life (monotonic seconds).
 
-    __slots__ = ("due", "duration", "late_after", "record", "renewed", "silence", "ticket")
+    ``direct`` is the moment of the last one that did not come through a peer; kept with peers only.
+    """
+
+    __slots__ = ("direct", "due", "duration", "late_after", "record", "renewed", "silence", "ticket")
 
     def __init__(self, record: Record, renewed: float) -> None:
         self.record = record
@@ -34,6 +37,7 @@ class Lease:
         self.silence = Silence.NONE
         self.ticket = 0
         self.due = 0.0
+        self.direct = float("-inf")
 
     def age(self, now: float) -> float:
         """Seconds since the last sign of life."""

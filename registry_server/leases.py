@@ -8,7 +8,7 @@ and changes nothing; :meth:`LeaseTable.put` and :meth:`LeaseTable.remove` make i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
@@ -19,7 +19,7 @@ from resilient.model import Instance, Status
 
 from . import planning
 from .expiry import Lease, Watch
-from .records import Cause, Change, Record, Renewal
+from .records import NO_NOTE, Cause, Change, Note, Record, Renewal, Tombstone
 
 Key = tuple[str, str]
 _T = TypeVar("_T")
@@ -42,40 +42,34 @@ class Caps:
     services: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Tombstone:
-    dirty_at: int
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """What an operator said of an instance that has expired, for the case that it comes back."""
-
-    override: Status
-    overlay: Mapping[str, str]
-    until: float
-
-
 class LeaseTable:
     """All leases of a registry. Lives on one event loop.
 
     ``factor`` is how many durations after its last sign of life a lease expires; Eureka's own server
     takes 2. A lease that is protected is kept for at most ``keep`` durations. Service names are lower
-    case, as everywhere inside.
+    case, as everywhere inside. ``strict`` keeps to three habits of Eureka's own server: a late echo of an
+    instance that signed out registers it again, metadata set here lasts until the instance's next
+    registration, and an override that equals the status is not recorded.
     """
 
     def __init__(
-        self, clock: Clock, *, caps: Caps | None = None, factor: float = 1.0, keep: float = 10.0
+        self,
+        clock: Clock,
+        *,
+        caps: Caps | None = None,
+        factor: float = 1.0,
+        keep: float = 10.0,
+        strict: bool = False,
     ) -> None:
         self._clock = clock
+        self._strict = strict
         self.caps = caps or Caps()
         self._services: dict[str, dict[str, Lease]] = {}
         self._vips: tuple[dict[str, dict[Lease, None]], dict[str, dict[Lease, None]]] = ({}, {})
         self._watch = Watch(factor=factor, keep=keep)
         self._recent: OrderedDict[Key, Change] = OrderedDict()
-        self._tombstones: OrderedDict[Key, _Tombstone] = OrderedDict()
-        self._notes: OrderedDict[Key, _Note] = OrderedDict()
+        self._tombstones: OrderedDict[Key, Tombstone] = OrderedDict()
+        self._notes: OrderedDict[Key, Note] = OrderedDict()
         self._granted = 0.0
         #: Instances per status, kept as they change; zero counts stay.
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
@@ -186,7 +180,7 @@ class LeaseTable:
         self._room(instance.service)
         note = self._notes.get(key)
         if note is None or note.until < self.now():
-            return planning.registered(instance, None, self._ms(), by=by, replication=replication)
+            note = NO_NOTE
         return planning.registered(
             instance,
             None,
@@ -202,7 +196,7 @@ class LeaseTable:
     ) -> Record | None:
         """What setting (or, with None, removing) an operator's status stores; None if nothing changes."""
         lease = self.get(service, id)
-        if lease is None:
+        if lease is None or (self._strict and status is lease.record.instance.status):
             return None
         return planning.overridden(lease.record, status, self._ms(), show=show, dirty_at=dirty_at)
 
@@ -214,7 +208,9 @@ class LeaseTable:
     def plan_metadata(self, service: str, id: str, entries: Mapping[str, str]) -> Record | None:
         """What adding to an instance's metadata stores; None if nobody is there."""
         lease = self.get(service, id)
-        return planning.with_metadata(lease.record, entries, self._ms()) if lease is not None else None
+        if lease is None:
+            return None
+        return planning.with_metadata(lease.record, entries, self._ms(), overlay=not self._strict)
 
     # --- making it so
 
@@ -261,10 +257,11 @@ class LeaseTable:
         known, now = lease.record, self.now()
         self.counts[known.instance.status] -= 1
         if cause is Cause.CANCELLED:
-            tomb = _Tombstone(known.instance.dirty_at, now + lease.duration)
-            self._keep(self._tombstones, service, id, tomb)
+            if not self._strict:
+                tomb = Tombstone(known.instance.dirty_at, now + lease.duration)
+                self._keep(self._tombstones, service, id, tomb)
         elif known.override is not Status.UNKNOWN or known.overlay:
-            note = _Note(known.override, known.overlay, now + NOTE_SECONDS)
+            note = Note(known.override, known.overlay, now + NOTE_SECONDS)
             self._keep(self._notes, service, id, note)
         return self._changed(planning.removed(known, cause, self._ms()), known.instance.status)
 
@@ -301,10 +298,14 @@ class LeaseTable:
         self._watch.advance(self.now())
         self._forget()
 
-    def expired(self, most: int, rng: Random, *, overdue: bool = False) -> list[Lease]:
+    def expired(
+        self, most: int, rng: Random, *, overdue: bool = False, spared: Container[Lease] = ()
+    ) -> list[Lease]:
         """At most ``most`` leases that have run out, or that no protection keeps any more, at random,
         so that no service loses all at once. As of the last :meth:`advance`."""
         found = list(self._watch.overdue if overdue else self._watch.expired)
+        if spared:
+            found = [lease for lease in found if lease not in spared]
         return found if len(found) <= most else rng.sample(found, most)
 
     def late(self) -> list[Lease]:
@@ -355,7 +356,7 @@ class LeaseTable:
             del self._recent[key]
             self.delta_version += 1
         now = self.now()
-        places: tuple[OrderedDict[Key, _Tombstone] | OrderedDict[Key, _Note], ...]
+        places: tuple[OrderedDict[Key, Tombstone] | OrderedDict[Key, Note], ...]
         places = (self._tombstones, self._notes)
         for place in places:
             while place:

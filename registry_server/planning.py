@@ -81,13 +81,16 @@ def overridden_by_peer(known: Record, status: Status, now_ms: int) -> Record | N
     return _modified(known, becomes, status, 0, Cause.OVERRIDE, now_ms)
 
 
-def with_metadata(known: Record, entries: Mapping[str, str], now_ms: int) -> Record:
-    """Entries added to the metadata; Eureka counts it as a registration of what is stored."""
+def with_metadata(known: Record, entries: Mapping[str, str], now_ms: int, *, overlay: bool = True) -> Record:
+    """Entries added to the metadata; Eureka counts it as a registration of what is stored.
+
+    With ``overlay`` they survive the instance's next registration.
+    """
     metadata = MappingProxyType({**known.instance.metadata, **entries})
     return dataclasses.replace(
         known,
         instance=dataclasses.replace(known.instance, metadata=metadata),
-        overlay=MappingProxyType({**known.overlay, **entries}),
+        overlay=MappingProxyType({**known.overlay, **entries}) if overlay else known.overlay,
         registered_at=now_ms,
         updated_at=now_ms,
         action=Action.ADDED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from .expiry import Lease
+from .expiry import Lease, Silence
 from .leases import LeaseTable
 
 #: A pause of more than so many sweep periods means that this process itself was away.
@@ -17,7 +17,8 @@ class PreservationPolicy:
     """When to protect leases, and how many to remove at once.
 
     Leases are protected while more than ``floor`` and more than ``share`` of all are late. A sweep, every
-    ``period`` seconds, removes at most ``share`` of all, but at least one.
+    ``period`` seconds, removes at most ``share`` of all, but at least one. When protection ends, whoever
+    has not been heard again has one interval of his own left.
     """
 
     enabled: bool = True
@@ -33,8 +34,12 @@ class Preservation:
         self.policy = policy or PreservationPolicy()
         self._rng = rng
         self._last: float | None = None
+        # Whom protection kept, and until when he may still be on his way back.
+        self._returning: dict[Lease, float] = {}
         #: Leases are being protected.
         self.active = False
+        #: So many are late that leases are protected, or would be if that were not switched off.
+        self.suspicious = False
         #: Monotonic second at which protection began, if it is active.
         self.since: float | None = None
         #: Why, in plain words; empty when nothing is protected.
@@ -45,8 +50,22 @@ class Preservation:
         self._grant_pause(table, now)
         table.advance()
         late, size = table.late_count, len(table)
+        was_active = self.active
         self._judge(late, size, now)
-        return table.expired(self._limit(size), self._rng, overdue=self.active)
+        if was_active and not self.active:
+            self._expect(table)
+        for lease, until in list(self._returning.items()):
+            if until < table.now() or lease.silence in (Silence.NONE, Silence.OVERDUE):
+                del self._returning[lease]
+        return table.expired(self._limit(size), self._rng, overdue=self.active, spared=self._returning)
+
+    def _expect(self, table: LeaseTable) -> None:
+        """Protection ends when most have returned; the last ones' heartbeats come within one interval."""
+        now = table.now()
+        for lease in table.late():
+            if lease.silence is not Silence.OVERDUE:
+                grace = min(lease.record.instance.renew_every + 1.0, lease.duration)
+                self._returning[lease] = now + grace
 
     def _grant_pause(self, table: LeaseTable, now: float) -> None:
         last, self._last = self._last, now
@@ -60,7 +79,8 @@ class Preservation:
     def _judge(self, late: int, size: int, now: float) -> None:
         policy = self.policy
         allowed = max(policy.floor, policy.share * size)
-        active = policy.enabled and late > allowed
+        self.suspicious = late > allowed
+        active = policy.enabled and self.suspicious
         if active and not self.active:
             self.since = now
         elif not active:

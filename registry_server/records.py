@@ -85,6 +85,26 @@ class Change:
         return self.record.action
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """An instance that signed out with this stamp. ``until`` is monotonic, in seconds, here and below."""
+
+    dirty_at: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an operator said of an instance that has expired, for the case that it comes back."""
+
+    override: Status
+    overlay: Mapping[str, str]
+    until: float
+
+
+NO_NOTE = Note(Status.UNKNOWN, NOTHING, 0.0)
+
+
 class Renewal(StrEnum):
     """What the registry makes of a heartbeat."""
 

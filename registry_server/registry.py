@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from random import Random
+from typing import Protocol
 
 from resilient.clock import SYSTEM, Clock
 from resilient.eureka.limits import LIMITS, Limits, check_metadata
@@ -31,6 +32,7 @@ from .expiry import Lease
 from .leases import Caps, LeaseTable, TableFull
 from .preservation import Preservation, PreservationPolicy
 from .records import Cause, Change, Record, Renewal
+from .status import own_override
 
 _log = logging.getLogger("resilient.registry")
 
@@ -48,10 +50,31 @@ class Registered(StrEnum):
     FULL = "full"
 
 
+class Outbox(Protocol):
+    """Whoever tells other registries what happened here. Evictions are not told: each judges for itself."""
+
+    def registered(self, record: Record) -> None:
+        """An instance registered, or its metadata changed."""
+        ...
+
+    def cancelled(self, record: Record) -> None:
+        """An instance signed out; ``record`` is what was known of it."""
+        ...
+
+    def overridden(self, record: Record, status: Status) -> None:
+        """An operator's status was set."""
+        ...
+
+    def override_removed(self, record: Record, show: Status) -> None:
+        """An operator's status was taken back; the instance shows ``show`` until it registers again."""
+        ...
+
+
 class Registry:
     """One node's registry. Lives on one event loop.
 
-    ``factor`` is how many durations after its last sign of life a lease expires.
+    ``factor`` is how many durations after its last sign of life a lease expires; ``strict`` is that of
+    :class:`.leases.LeaseTable`.
     """
 
     def __init__(
@@ -63,15 +86,20 @@ class Registry:
         caps: Caps | None = None,
         policy: PreservationPolicy | None = None,
         factor: float = 1.0,
+        strict: bool = False,
         limits: Limits = LIMITS,
     ) -> None:
         self.clock = clock
         self.limits = limits
-        self.table = LeaseTable(clock, caps=caps, factor=factor)
+        self.table = LeaseTable(clock, caps=caps, factor=factor, strict=strict)
         self.answers = Answers(self.table)
         self.preservation = Preservation(rng or Random(), policy)
         self.remembered: deque[tuple[float, Change]] = deque(maxlen=REMEMBERED)
         self.started = clock.monotonic()
+        #: Told of every write that did not come from a peer; None without peers.
+        self.outbox: Outbox | None = None
+        #: Whose heartbeats peers are to hear of, by service and id; None without peers.
+        self.beats: dict[tuple[str, str], None] | None = None
         self._engine = engine or MemoryEngine()
         self._leave = self._engine.subscribe(self._apply)
         self._subscribers: tuple[Callable[[Change], None], ...] = ()
@@ -113,11 +141,18 @@ class Registry:
         except TableFull as full:
             _log.warning("registration refused: %s", full)
             return Registered.FULL
-        return Registered.DONE if done else Registered.IGNORED
+        if not done:
+            return Registered.IGNORED
+        if not replication:
+            self._tell_registered(instance.service, instance.id)
+        return Registered.DONE
 
     def renew(self, service: str, id: str, dirty_at: int | None = None) -> Renewal:
         """A heartbeat of a client."""
-        return self.table.renew(service, id, dirty_at)
+        renewal = self.table.renew(service, id, dirty_at)
+        if self.beats is not None and renewal is not Renewal.UNKNOWN:
+            self.beats[service, id] = None
+        return renewal
 
     async def renew_from_peer(
         self, service: str, id: str, dirty_at: int | None = None, override: Status | None = None
@@ -128,11 +163,33 @@ class Registry:
             await self._write(service, id, lambda: self.table.plan_peer_override(service, id, override))
         return renewal
 
-    async def cancel(self, service: str, id: str) -> bool:
-        """Sign an instance out. False if it is not there."""
-        return await self._remove(service, id, Cause.CANCELLED)
+    async def take(self, instance: Instance, by: str = "") -> Registered:
+        """A peer's copy, which is newer than ours, with the override it knows of."""
+        became = await self.register(instance, by=by, replication=True)
+        override = own_override(instance)
+        if became is Registered.DONE and override is not Status.UNKNOWN:
+            service, id = instance.service, instance.id
+            await self._write(service, id, lambda: self.table.plan_peer_override(service, id, override))
+        return became
 
-    async def set_status(self, service: str, id: str, status: Status, dirty_at: int = 0) -> bool:
+    async def cancel(
+        self, service: str, id: str, *, dirty_at: int | None = None, replication: bool = False
+    ) -> bool:
+        """Sign an instance out. False if it is not there.
+
+        With ``dirty_at`` an instance that has registered anew since that stamp stays.
+        """
+        lease = self.table.get(service, id)
+        if lease is not None and dirty_at is not None and lease.record.instance.dirty_at > dirty_at:
+            return True
+        done = await self._remove(service, id, Cause.CANCELLED)
+        if done and lease is not None and self.outbox is not None and not replication:
+            self.outbox.cancelled(lease.record)
+        return done
+
+    async def set_status(
+        self, service: str, id: str, status: Status, dirty_at: int = 0, *, replication: bool = False
+    ) -> bool:
         """An operator's word on the status. False if the instance is not there."""
         if self.visible(service, id) is None:
             return False
@@ -140,10 +197,19 @@ class Registry:
         await self._write(
             service, id, lambda: self.table.plan_override(service, id, status, dirty_at=dirty_at)
         )
+        lease = self.table.get(service, id)
+        if lease is not None and self.outbox is not None and not replication:
+            self.outbox.overridden(lease.record, status)
         return True
 
     async def clear_status(
-        self, service: str, id: str, show: Status | None = None, dirty_at: int = 0
+        self,
+        service: str,
+        id: str,
+        show: Status | None = None,
+        dirty_at: int = 0,
+        *,
+        replication: bool = False,
     ) -> bool:
         """Take an operator's word back; ``show`` is the status until the next registration.
 
@@ -157,15 +223,23 @@ class Registry:
             id,
             lambda: self.table.plan_override(service, id, None, show=show, dirty_at=dirty_at),
         )
+        lease = self.table.get(service, id)
+        if lease is not None and self.outbox is not None and not replication:
+            self.outbox.override_removed(lease.record, show or Status.UNKNOWN)
         return True
 
-    async def add_metadata(self, service: str, id: str, entries: Mapping[str, str]) -> bool:
+    async def add_metadata(
+        self, service: str, id: str, entries: Mapping[str, str], *, replication: bool = False
+    ) -> bool:
         """Add to an instance's metadata. False if it is not there; WireError if it would be too much."""
         lease = self.visible(service, id)
         if lease is None:
             return False
         check_metadata({**lease.record.instance.metadata, **entries}, "metadata", self.limits)
-        return await self._write(service, id, lambda: self.table.plan_metadata(service, id, entries))
+        done = await self._write(service, id, lambda: self.table.plan_metadata(service, id, entries))
+        if done and not replication:
+            self._tell_registered(service, id)
+        return done
 
     async def sweep(self) -> int:
         """Evict whoever has been silent for too long. Call every ``preservation.policy.period`` seconds.
@@ -204,6 +278,11 @@ class Registry:
         self._leave()
 
     # --- inside
+
+    def _tell_registered(self, service: str, id: str) -> None:
+        lease = self.table.get(service, id)
+        if lease is not None and self.outbox is not None:
+            self.outbox.registered(lease.record)
 
     async def _write(self, service: str, id: str, plan: Callable[[], Record | None]) -> bool:
         """Plan, commit; plan again if somebody else was faster. False if there was nothing to store."""

@@ -3,7 +3,7 @@
 ``GET /resilient/v1/services``        services with their instances (:meth:`.views.Views.services`)
 ``GET /resilient/v1/services/{name}`` one service, 404 if it has no instance
 ``GET /resilient/v1/changes``         the last thousand changes, newest first
-``GET /resilient/v1/node``            this registry: mode and its reason, counts, uptime, version
+``GET /resilient/v1/node``            this registry: mode, reason, warnings, peers, counts, uptime, version
 ``GET /resilient/v1/circuits``        every circuit of every caller (:meth:`.board.Board.view`)
 ``POST /resilient/v1/circuits``       a process's word on its circuits: 204, or 400 with the reason
 ``GET /health/live``                  200 while the process answers

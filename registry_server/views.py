@@ -11,6 +11,7 @@ from resilient.model import Action, Status
 
 from .board import Board
 from .expiry import Lease
+from .peers.cluster import Cluster
 from .records import Cause, Change
 from .registry import Registry
 
@@ -28,8 +29,9 @@ def product_version() -> str:
 class Views:
     """What can be seen. Every method answers at once, from memory."""
 
-    def __init__(self, registry: Registry, board: Board, zone: str = "") -> None:
+    def __init__(self, registry: Registry, board: Board, cluster: Cluster, zone: str = "") -> None:
         self._registry = registry
+        self._cluster = cluster
         self._board = board
         self._zone = zone
         self._version = product_version()
@@ -70,15 +72,22 @@ class Views:
         return self._board.view()
 
     def node(self) -> Row:
-        """This registry itself: ``mode`` is ``normal`` or ``preserving``, ``reason`` says why."""
+        """This registry itself: ``mode`` is ``normal`` or ``preserving``, ``reason`` says why.
+
+        ``ready`` tells whether reads are answered, ``warnings`` what somebody should know, in sentences.
+        """
         registry = self._registry
         table, preservation = registry.table, registry.preservation
         since = preservation.since
         return {
+            "id": self._cluster.id,
+            "ready": self._cluster.ready,
             "mode": "preserving" if preservation.active else "normal",
             "reason": preservation.reason,
             "preserving_for": None if since is None else round(registry.clock.monotonic() - since, 3),
+            "warnings": self._warnings(),
             "zone": self._zone,
+            "peers": self._cluster.view(),
             "counts": {
                 "services": sum(1 for _ in table.services()),
                 "instances": len(table),
@@ -89,6 +98,31 @@ class Views:
             "heartbeats_per_minute": registry.heartbeats_per_minute(),
             "version": self._version,
         }
+
+    def _warnings(self) -> list[str]:
+        preservation = self._registry.preservation
+        found = []
+        if preservation.suspicious and preservation.policy.enabled:
+            found.append(
+                "Emergency: too few heartbeats arrive, so silent instances are kept for safety. "
+                "Some that are shown as UP may be dead."
+            )
+        elif preservation.suspicious:
+            found.append(
+                "Too few heartbeats arrive, and self-preservation is switched off: instances are being "
+                "removed, wrongly so if the network is at fault."
+            )
+        elif not preservation.policy.enabled:
+            found.append(
+                "Self-preservation is switched off: a fault of the network would empty this registry."
+            )
+        if not self._cluster.ready:
+            found.append(
+                f"No peer has given its list yet: reads are refused for up to "
+                f"{self._cluster.opens_in:.0f} seconds more."
+            )
+        found += [f"Peer {url}: {problem}." for url, problem in self._cluster.problems()]
+        return found
 
     def changes(self) -> list[Row]:
         """The last thousand changes, newest first."""

@@ -75,9 +75,12 @@ def _jar(name: str) -> Path:
 
 
 def _built() -> bool:
-    sources = [JAVA / "pom.xml", *JAVA.glob("*/pom.xml"), *(p for p in JAVA.glob("*/src/**/*") if p.is_file())]
-    newest = max(path.stat().st_mtime for path in sources)
-    return all(_jar(name).exists() and _jar(name).stat().st_mtime > newest for name in ("client", "server"))
+    """Whether both programs are there and younger than all they were made of."""
+    for name in ("client", "server"):
+        made_of = [JAVA / "pom.xml", JAVA / name / "pom.xml", *(JAVA / name / "src").rglob("*.*")]
+        if not _jar(name).exists() or _jar(name).stat().st_mtime <= max(p.stat().st_mtime for p in made_of):
+            return False
+    return True
 
 
 @functools.cache
@@ -88,7 +91,9 @@ def _js_missing() -> str:
     package = JS / "node_modules" / "eureka-js-client" / "package.json"
     if not package.exists():
         if not FULL:
-            return "eureka-js-client is not installed: run npm ci in tests/interop/js (make test-interop does)"
+            return (
+                "eureka-js-client is not installed: run npm ci in tests/interop/js (make test-interop does)"
+            )
         if npm is None:
             return "no npm on the PATH to install eureka-js-client with"
         done = subprocess.run([npm, "ci"], cwd=JS, capture_output=True, text=True, timeout=300)
@@ -137,9 +142,29 @@ def js_program(registry_port: int, app: str, *words: str) -> Program:
     return Program("node", str(JS / "program.js"), str(registry_port), app, *words)
 
 
+@contextmanager
+def our_registry(*options: str, port: int = 0) -> Iterator[str]:
+    """``resilient registry`` with options; gives its URL."""
+    command = (sys.executable, "-m", "resilient", "registry", "--port", str(port), "--json", *options)
+    with Process(*command) as process:
+        yield json.loads(process.line(lambda line: line.startswith('{"url"')))["url"]
+
+
+@contextmanager
+def closed_registry(token: str) -> Iterator[str]:
+    """Our registry, open to nobody without the token; gives the URL as any Eureka client takes it."""
+    with our_registry("--token", token, "--read-token", f"{token}-for-readers") as url:
+        assert http("GET", f"{url}apps")[0] == 401
+        yield url.replace("http://", f"http://anyone:{token}@")
+
+
 def py_service(registry: str, name: str, **environ: str) -> Program:
     """A copy of a Python service; ``/whoami`` tells its process id and the path it was asked for."""
-    environ = {"RESILIENT_FETCH_INTERVAL": "0.5", "RESILIENT_RENEW_EVERY": "1", "RESILIENT_EXPIRE_AFTER": "5"} | environ
+    environ = {
+        "RESILIENT_FETCH_INTERVAL": "0.5",
+        "RESILIENT_RENEW_EVERY": "1",
+        "RESILIENT_EXPIRE_AFTER": "5",
+    } | environ
     return Program(sys.executable, str(HERE / "py_service.py"), name, RESILIENT_REGISTRY=registry, **environ)
 
 
@@ -174,7 +199,11 @@ def java_server(port: int = 0, **properties: str) -> JavaProgram:
 
 
 def http(
-    method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None, timeout: float = 10.0
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    timeout: float = 10.0,
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers (lower case) and body, whatever the status is."""
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
@@ -189,7 +218,8 @@ def http(
 def eureka_apps(url: str) -> dict[str, list[dict[str, Any]]]:
     """What a Eureka server lists, by application; ``url`` is its base, ending in ``/eureka/``."""
     status, _, body = http("GET", f"{url}apps", headers={"Accept": "application/json"})
-    assert status == 200, (status, body)
+    if status != 200:
+        raise OSError(f"{url}apps answered {status}")  # which waiting bears
     return {one["name"]: one["instance"] for one in json.loads(body)["applications"]["application"]}
 
 

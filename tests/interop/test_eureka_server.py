@@ -1,4 +1,4 @@
-"""Netflix's own Eureka server, as Spring Cloud ships it: Python services and callers use it as their registry."""
+"""Netflix's own Eureka server, as Spring Cloud ships it, in the place of our registry."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from interop_kit import (
     eureka_url,
     free_port,
     http,
+    our_registry,
     py_caller,
     py_service,
     soon,
 )
 from process_kit import registry
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("java")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True), pytest.mark.usefixtures("java")]
 
 #: Eureka's server removes an instance two durations after its last heartbeat: four seconds.
 SHORT = {"RESILIENT_RENEW_EVERY": "1", "RESILIENT_EXPIRE_AFTER": "2"}
@@ -96,7 +97,9 @@ def test_it_replicates_to_us() -> None:
             eureka__instance__hostname="elsewhere",  # else it takes a peer on its own host for itself
             eureka__client__service_url__defaultZone=reg.url,
         ) as server,
-        py_service(eureka_url(server), "orders", RESILIENT_RENEW_EVERY="1", RESILIENT_EXPIRE_AFTER="3") as orders,
+        py_service(
+            eureka_url(server), "orders", RESILIENT_RENEW_EVERY="1", RESILIENT_EXPIRE_AFTER="3"
+        ) as orders,
     ):
         listed = soon(lambda: reg.services().get("orders"))
         assert listed[0]["url"] == orders.line(lambda line: "listens on" in line).rsplit(" ", 1)[1]
@@ -120,3 +123,60 @@ def test_it_replicates_to_us() -> None:
 
         orders.end(20)
         soon(lambda: "orders" not in reg.services())
+
+
+def test_it_and_ours_are_peers_of_each_other() -> None:
+    """Each has the other for its peer: who registers at one is found through both."""
+    ours, theirs = free_port(), free_port()
+    our_url = f"http://127.0.0.1:{ours}/eureka/"
+    properties = {
+        "eureka__instance__hostname": "elsewhere",
+        "eureka__client__service_url__defaultZone": our_url,
+    }
+    with eureka_server(theirs, **properties) as server:
+        their_url = eureka_url(server)
+
+        def both(app: str) -> list[list[str]]:
+            return [[one["status"] for one in eureka_apps(url).get(app, [])] for url in (our_url, their_url)]
+
+        def id_of(app: str) -> str:
+            return str(eureka_apps(our_url)[app][0]["instanceId"])
+
+        with (
+            py_service(their_url, "stock", RESILIENT_RENEW_EVERY="1", RESILIENT_EXPIRE_AFTER="4") as stock,
+            py_caller(our_url) as caller,
+        ):
+            soon(lambda: _listed(server, "STOCK"))
+            with our_registry("--peers", their_url, port=ours):
+                # What was there before we came is there when we answer for the first time.
+                soon(lambda: list(eureka_apps(our_url)) == ["STOCK"])
+                with py_service(
+                    our_url, "orders", RESILIENT_RENEW_EVERY="1", RESILIENT_EXPIRE_AFTER="4"
+                ) as orders:
+                    soon(lambda: both("ORDERS") == [["UP"], ["UP"]])
+                    caller.answer("ready", 30)
+                    soon(lambda: set(caller.ask("known")["services"]) == {"orders", "stock"})
+                    assert caller.ask("call stock /stock/anvil")["status"] == 200
+
+                    # Heartbeats are told onward in both directions: nobody's lease runs out.
+                    until = time.monotonic() + 10
+                    while time.monotonic() < until:
+                        assert both("ORDERS") == both("STOCK") == [["UP"], ["UP"]]
+                        time.sleep(0.3)
+
+                    # An operator's word to one is heard by the other.
+                    for app, url in (("ORDERS", our_url), ("ORDERS", their_url), ("STOCK", our_url)):
+                        path = f"{url}apps/{app}/{id_of(app)}/status"
+                        assert http("PUT", f"{path}?value=OUT_OF_SERVICE")[0] == 200
+                        soon(lambda: both(app) == [["OUT_OF_SERVICE"], ["OUT_OF_SERVICE"]])
+                        assert http("DELETE", f"{path}?value=UP")[0] == 200
+                        soon(lambda: both(app) == [["UP"], ["UP"]])
+
+                    # It is killed, comes back empty, and is told about who only speaks with us.
+                    server.kill()
+                    with eureka_server(theirs, **properties) as server:
+                        soon(lambda: both("ORDERS") == both("STOCK") == [["UP"], ["UP"]], 45)
+                        assert orders.end(20) == 0
+                        soon(lambda: both("ORDERS") == [[], []])
+                        assert stock.end(20) == 0
+                        soon(lambda: both("STOCK") == [[], []])

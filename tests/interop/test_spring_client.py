@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from interop_kit import JavaProgram, Program, http, java_client, py_caller, py_service, soon
+from interop_kit import JavaProgram, Program, closed_registry, http, java_client, py_caller, py_service, soon
 from process_kit import get_json, registry
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("java")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True), pytest.mark.usefixtures("java")]
 
 
 def _listening(service: Program) -> str:
@@ -60,9 +59,13 @@ class Load:
         return [body for _, status, body in self.calls if status != 200]
 
 
-def test_registers_renews_returns_and_signs_out() -> None:
-    with registry() as reg, java_client(reg.url) as client:
+@pytest.mark.parametrize(
+    ("netflix", "transport"), [("false", "RestClient"), ("true", "Jersey3")], ids=["spring", "netflix"]
+)
+def test_registers_renews_returns_and_signs_out(netflix: str, transport: str) -> None:
+    with registry() as reg, java_client(reg.url, eureka__client__jersey__enabled=netflix) as client:
         client.started()
+        assert get_json(f"{client.root}/transport") == {"transport": f"{transport}TransportClientFactories"}
         listed = soon(lambda: reg.services().get("java-billing"))
         assert [one["url"] for one in listed] == [client.root]
         soon(lambda: [one["status"] for one in reg.services()["java-billing"]] == ["UP"])
@@ -87,7 +90,7 @@ def test_registers_renews_returns_and_signs_out() -> None:
 
 def test_calls_two_python_copies_and_no_longer_the_one_that_was_stopped() -> None:
     # A copy serves on for twice this interval after it signed out; it must be as long as Java's own is.
-    callers = {"RESILIENT_FETCH_INTERVAL": "1.5"}
+    callers = {"RESILIENT_FETCH_INTERVAL": "2"}
     with (
         registry() as reg,
         py_service(reg.url, "orders", **callers) as first,
@@ -118,17 +121,22 @@ def test_calls_two_python_copies_and_no_longer_the_one_that_was_stopped() -> Non
         assert load.failures() == []
 
 
-def test_python_calls_it_by_name() -> None:
-    with registry() as reg, java_client(reg.url) as client, py_caller(reg.url) as caller:
+@pytest.mark.parametrize("netflix", ["false", "true"], ids=["spring", "netflix"])
+def test_python_calls_it_by_name_where_a_token_is_needed(netflix: str) -> None:
+    """The token is the password in the registry's URL, as Eureka clients of all languages know it."""
+    with (
+        closed_registry("a-token-of-some-length") as url,
+        java_client(url, eureka__client__jersey__enabled=netflix) as client,
+        py_caller(url) as caller,
+    ):
         client.started()
         caller.answer("ready")
-        soon(lambda: [{"url": client.root, "status": "UP"}] == caller.ask("known")["services"].get("java-billing"))
+        listed = [{"url": client.root, "status": "UP"}]
+        soon(lambda: caller.ask("known")["services"].get("java-billing") == listed)
         answer = caller.ask("call java-billing /hello")
         assert answer["status"] == 200
         assert json.loads(answer["body"]) == {"from": "java"}
+        soon(lambda: get_json(f"{client.root}/known") == {"java-billing": [client.root]})
 
-        # The registry's page of a Spring instance is complete: nothing of what it sent is lost.
-        status, _, body = http("GET", f"{reg.url}apps/JAVA-BILLING", headers={"Accept": "application/xml"})
-        assert status == 200
-        assert re.search(rb"<management.port>\d+</management.port>", body)
-        assert b"<dataCenterInfo class=\"com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo\">" in body
+        client.end(30)
+        soon(lambda: "java-billing" not in caller.ask("known")["services"])

@@ -77,3 +77,23 @@ def test_it_is_a_sub_command_of_the_one_command() -> None:
     add(parser.add_subparsers())
     args = parser.parse_args(["registry", "--port", "0", "--zone", "a"])
     assert (args.port, args.zone, args.json, callable(args.run)) == (0, "a", False, True)
+
+
+def test_a_wrong_peer_is_one_line_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--peers", "http://a:1/eureka/,ftp://user:hunter2-hunter2@b"]) == 2
+    caught = capsys.readouterr()
+    assert caught.err.count("\n") == 1
+    assert "URL number 2" in caught.err
+    assert "hunter2" not in caught.err
+
+
+def test_the_help_names_every_habit_of_strictness(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--strict-eureka" in text
+    for habit in ("two lease durations", "registers it again", "lost at the next registration"):
+        assert habit in text
+    assert "--no-delta" in text
+    assert "--rate-limit" in text
+    assert "--peer-wait SECONDS" in text

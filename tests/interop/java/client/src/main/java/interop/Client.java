@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.cloud.client.ServiceInstance;
 import org.springframework.cloud.client.discovery.DiscoveryClient;
 import org.springframework.cloud.client.loadbalancer.LoadBalanced;
 import org.springframework.context.annotation.Bean;
@@ -68,7 +69,8 @@ public class Client {
         @GetMapping("/call")
         ResponseEntity<String> call(@RequestParam String service, @RequestParam String path) {
             try {
-                return ResponseEntity.ok(byName.get().uri("http://" + service + path).retrieve().body(String.class));
+                String url = "http://" + service + path;
+                return ResponseEntity.ok(byName.get().uri(url).retrieve().body(String.class));
             } catch (RuntimeException error) {
                 return ResponseEntity.status(502).body(error.toString());
             }
@@ -79,7 +81,8 @@ public class Client {
         Map<String, List<String>> known() {
             Map<String, List<String>> known = new TreeMap<>();
             for (String service : directory.getServices()) {
-                known.put(service, directory.getInstances(service).stream().map(one -> one.getUri().toString()).toList());
+                List<ServiceInstance> found = directory.getInstances(service);
+                known.put(service, found.stream().map(one -> one.getUri().toString()).toList());
             }
             return known;
         }
