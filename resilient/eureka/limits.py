@@ -20,7 +20,8 @@ _LARGEST = 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # A colon more than an application name: Netflix clients use "host:port" unless told otherwise.
 _VIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# RFC 1123, and the underscore that compose files and old Windows networks put into names.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 # Registries of other makes list what RFC 1123 forbids; nothing that could leave its place in a URL.
 _LOOSE_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")

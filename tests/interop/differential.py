@@ -111,8 +111,6 @@ EXPLAINED: dict[str, list[tuple[str, Any, Any]]] = {
     "a blank in the id": [_REFUSED],
     "a bad host name": [_REFUSED],
     "a bad host name, as it is listed": [_NOT_LISTED],
-    "a host name with an underscore": [_REFUSED],
-    "a host name with an underscore, as it is listed": [_NOT_LISTED],
     "a bad home page, as it is listed": [("/instance/homePageUrl", "absent", "javascript:alert(1)")],
     "late registration, what it did": [_NOT_LISTED],
     "a slash in an id": [("status", 200, 400)],
