@@ -20,6 +20,7 @@ from interop_kit import (
     soon,
 )
 from process_kit import registry
+from relay import relay
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True), pytest.mark.usefixtures("java")]
 
@@ -180,3 +181,41 @@ def test_it_and_ours_are_peers_of_each_other() -> None:
                         soon(lambda: both("ORDERS") == [[], []])
                         assert stock.end(20) == 0
                         soon(lambda: both("STOCK") == [[], []])
+
+
+def test_a_cut_of_a_minute_between_the_peers_heals() -> None:
+    """Neither refused nor answered for sixty seconds, both ways; then both list the same again."""
+    ours, theirs = free_port(), free_port()
+    our_url = f"http://127.0.0.1:{ours}/eureka/"
+    with relay(ours) as to_us, relay(theirs) as to_them:
+        properties = {
+            "eureka__instance__hostname": "elsewhere",
+            "eureka__client__service_url__defaultZone": f"http://127.0.0.1:{to_us.port}/eureka/",
+        }
+        peer = f"http://127.0.0.1:{to_them.port}/eureka/"
+        with (
+            eureka_server(theirs, **properties) as server,
+            our_registry("--peers", peer, "--peer-wait", "5", port=ours),
+            py_service(eureka_url(server), "stock", **SHORT) as stock,
+            py_service(our_url, "orders", **SHORT),
+        ):
+
+            def both(app: str) -> list[int]:
+                return [len(eureka_apps(url).get(app, [])) for url in (our_url, eureka_url(server))]
+
+            soon(lambda: both("ORDERS") == both("STOCK") == [1, 1], 45)
+            to_us.cut()
+            to_them.cut()
+            end = time.monotonic() + 60
+            with py_service(our_url, "news", **SHORT):
+                soon(lambda: both("NEWS") == [1, 0])
+                # Each side keeps serving, with all who speak to it; the others' leases run out there.
+                soon(lambda: both("ORDERS") == [1, 0] and both("STOCK") == [0, 1], 45)
+                while time.monotonic() < end:
+                    assert both("ORDERS")[0] == both("STOCK")[1] == both("NEWS")[0] == 1
+                    time.sleep(0.5)
+                to_us.heal()
+                to_them.heal()
+                soon(lambda: both("ORDERS") == both("STOCK") == both("NEWS") == [1, 1], 60)
+                assert stock.end(20) == 0
+                soon(lambda: both("STOCK") == [0, 0])
