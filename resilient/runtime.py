@@ -139,7 +139,7 @@ class Runtime:
         At most ``timeout`` seconds; answers whether there is a directory.
         """
         self.start()
-        if not self._tried.done():
+        if not self.has_directory and not self._tried.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tried)), _bounded(timeout))
         return self.has_directory
@@ -147,8 +147,9 @@ class Runtime:
     def wait(self, timeout: float = FIRST_DIRECTORY) -> bool:
         """As :meth:`ready`, for plain functions: blocks this thread."""
         self.start()
-        with contextlib.suppress(TimeoutError):
-            self._tried.result(_bounded(timeout))
+        if not self.has_directory:
+            with contextlib.suppress(TimeoutError):
+                self._tried.result(_bounded(timeout))
         return self.has_directory
 
     def _learn(self, directory: Directory) -> None:

@@ -306,3 +306,11 @@ async def test_while_looking_for_a_registry_a_call_fails_with_that_cause_before_
                     await order()
             finally:
                 await runtime.aclose()
+
+
+async def test_with_given_lists_nobody_waits_for_a_registry() -> None:
+    async with asyncio.timeout(1):
+        given = {"orders": ["http://10.0.0.7:8080"]}
+        async with Runtime(instances=given, settings=Settings.load({})) as here:
+            assert here.has_directory
+            assert here.wait()

@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 from process_kit import registry
 
+from registry_server.app import running
+
 HERE = Path(__file__).parent
 # What other rooms' tests use to talk to a registry, to play one, and to play a service.
 for room in ("registry", "discovery", "doors"):
     sys.path.append(str(HERE.parent / room))
 
-from conformance_kit import KINDS, LEVELS, NUMBER, Server, connected, level_of  # noqa: E402
+from conformance_kit import KINDS, LEVELS, NUMBER, Server, alone, connected, level_of  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "Eureka conformance")
     group.addoption(
-        "--profile", choices=("ours", "ref"), default="ours", help="whose behaviour is expected where they differ"
+        "--profile",
+        choices=("ours", "ref"),
+        default="ours",
+        help="whose behaviour is expected where they differ",
     )
     group.addoption("--base-url", default="", help="a running server: http://host:port/eureka")
     group.addoption("--slow", action="store_true", help="also what needs minutes of real time")
@@ -85,6 +90,17 @@ async def server(server_url: str) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
+async def fresh(pytestconfig: pytest.Config) -> AsyncIterator[Server]:
+    """The server given, else one of this case's own: for what would slow down the reads of all others."""
+    if given := str(pytestconfig.getoption("base_url", "")):
+        async with connected(given) as server:
+            yield server
+        return
+    async with running(alone()) as own, connected(own.url) as server:
+        yield server
+
+
+@pytest.fixture
 async def here(server: Server) -> Server:
     """The same, with ``i1`` registered: UP, stamp 1000, lease 30/90."""
     await server.register()
@@ -133,9 +149,8 @@ def _line(level: str, cases: dict[int, set[str]], replaced: set[int]) -> str:
     words = [f"[{LEVELS[level]}] {len(verdicts['passed'])} of {len(cases)}"]
     if by_us := sorted(replaced & set(verdicts["passed"])):
         words.append(f"by a rule of our own: {_numbers(by_us)}")
-    for verdict in ("failed", "xfailed", "skipped"):
-        if verdicts[verdict]:
-            words.append(f"{verdict}: {_numbers(verdicts[verdict])}")
+    others = [one for one in ("failed", "xfailed", "skipped") if verdicts[one]]
+    words += [f"{verdict}: {_numbers(verdicts[verdict])}" for verdict in others]
     return "; ".join(words)
 
 

@@ -32,6 +32,7 @@ class SeededSource:
         self.started = clock.monotonic() - 12_345
         self.shift = 0.0
         self.mode = "normal"
+        self.warnings: list[str] = []
         self.reason = ""
         self.rows = [self._service(name, place) for place, name in enumerate(WORDS[:services])]
         self.happened = self._changes(24) if services else []
@@ -71,6 +72,7 @@ class SeededSource:
         return {
             "mode": self.mode,
             "reason": self.reason,
+            "warnings": self.warnings,
             "counts": {"instances": total, "services": len(self.rows)},
             "uptime_seconds": self.clock.monotonic() - self.started,
             "version": "0.1.0",

@@ -271,6 +271,18 @@ async def test_paused_removal_is_explained(chromium):
         await page.wait_for_selector("[data-notice=protection]", state="detached", timeout=2000)
 
 
+async def test_what_the_registry_warns_of_is_said_once(chromium):
+    source = SeededSource(services=3, past=3)
+    source.warnings = ["Self-preservation is switched off: <b>a fault</b> would empty this registry."]
+    async with opened(chromium, source) as (page, _):
+        said = page.locator("[data-notice^=warning]")
+        assert await said.count() == 1
+        assert "<b>a fault</b> would empty" in await said.inner_text()
+        source.mode, source.warnings = "preserving", ["Emergency: too few heartbeats arrive."]
+        await page.wait_for_selector("[data-notice=protection]", timeout=3000)
+        assert await said.count() == 0
+
+
 async def test_keys_and_pause(chromium):
     source = SeededSource(services=3, circuits=2, past=3)
     async with opened(chromium, source) as (page, _):

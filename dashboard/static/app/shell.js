@@ -86,6 +86,12 @@ function current(stream) {
     list.push(notice('starting', 'info', 'starting', 'This registry is starting.',
       `${reason ? `${sentence(reason)} ` : ''}It learns who is there before it answers.`));
   }
+  // What else the registry itself finds worth saying; protection has its own words above.
+  for (const text of Array.isArray(store.node.warnings) ? store.node.warnings.slice(0, 10).map(String) : []) {
+    if (text && !(PROTECTED.test(mode) && text.startsWith('Emergency'))) {
+      list.push(notice(`warning ${text.slice(0, 60)}`, 'warn', 'shield', sentence(text), ''));
+    }
+  }
   const own = new URL(import.meta.url).pathname.match(/@([0-9a-f]+)\//)?.[1];
   if (own && store.ui && own !== store.ui) {
     list.push(notice('version', 'info', 'changed', 'A newer version of this page is available.', '',
