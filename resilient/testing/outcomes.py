@@ -13,7 +13,7 @@ from typing import Any
 from ..circuits.circuit import Circuit
 from ..circuits.guard import Guard
 from ..circuits.policy import CircuitPolicy
-from ..decorators import Protected
+from ..decorators import CircuitHandle, Protected
 from ..errors import ConfigError
 from ..runtime import _guards, current, find_circuit
 
@@ -41,7 +41,7 @@ def opened(target: Any, seconds: float = math.inf, *, reason: str = "opened by a
 
 
 class StandIn:
-    """What was asked of the function that stands in: ``calls`` as (args, kwargs), refused ones not."""
+    """What came through the circuit meanwhile: ``calls`` as (args, kwargs); refused ones did not come."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
@@ -103,8 +103,9 @@ def _stand_in(target: Any, function: Callable[..., Any], times: int | None) -> I
     original = protected._function
     seen = StandIn()
 
-    def chosen(args: Any, kwargs: Any) -> Callable[..., Any]:
-        return function if times is None or seen._count(args, kwargs) <= times else original  # type: ignore
+    def chosen(args: Any, kwargs: Any) -> Any:
+        turn = seen._count(args, kwargs)
+        return function if times is None or turn <= times else original
 
     if _is_async(original):
 
@@ -134,7 +135,7 @@ def _stand_in(target: Any, function: Callable[..., Any], times: int | None) -> I
 def _set_shell(protected: Any, shell: Callable[..., Any]) -> None:
     # Protected is a partial, and this is the one way to give a partial another function: in place, so that
     # everybody who has imported it calls the new one. It costs production code nothing.
-    functools.partial.__setstate__(protected, (shell, (), {}, protected.__dict__))
+    functools.partial.__setstate__(protected, (shell, (), {}, protected.__dict__))  # type: ignore[attr-defined]
 
 
 def _protected(target: Any) -> Protected[..., Any]:
@@ -149,7 +150,7 @@ def _circuit(target: Any) -> Circuit:
         return target
     if isinstance(target, str):
         return current().circuits.of(_guard(target))
-    if not isinstance(getattr(target, "guard", None), Guard):
+    if not isinstance(target, CircuitHandle):
         target = _protected(target)
     if getattr(target, "_enabled", True) is False:
         raise ConfigError(f"{target!r} was decorated with RESILIENT_ENABLED=0: its circuit refuses nobody")

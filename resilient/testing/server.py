@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
 from ..background import BackgroundLoop
 from ..errors import ConfigError
-from .script import Call, Entry, Exchange, Refuse, Step, ok, step_from
+from .script import Call, Entry, Exchange, Refuse, Step, answer, ok, step_from
 
 #: The most bytes of one request's body.
 LARGEST = 16 * 1024 * 1024
 
 
 def flaky(*script: Entry, then: Entry = ok) -> Flaky:
-    """One instance of a service, for ``with`` or ``async with``: ``with flaky(answer(503), reset()) as one:``.
+    """One instance of a service, for ``with`` or ``async with``: ``with flaky(answer(503)) as one: ...``.
 
     Each request meets the next step of the script; when it is over, ``then`` answers all that follow. A
     step is ``answer(503)``, ``hang()``, ``reset()``, ``drip()``, ``delay(0.2)``, ``refuse()``, ``ok``, a
@@ -42,10 +43,12 @@ class Flaky:
         self._then: Entry = ok
         self._home = BackgroundLoop("resilient-flaky")
         self._bound: socket.socket | None = None
-        self._server: asyncio.Server | None = None
+        self._listening = False
         self._later: asyncio.TimerHandle | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._idle: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mistake: Exception | None = None
         self._set(script, then)
 
     def play(self, *script: Entry, then: Entry = ok) -> None:
@@ -81,6 +84,8 @@ class Flaky:
         self._do(self._close())
         self._home.stop()
         self.url = ""
+        if self._mistake is not None and kind is None:
+            raise self._mistake
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -101,14 +106,18 @@ class Flaky:
                 step_from(entry)
         self._script, self._then = list(script), then
 
-    def _do(self, work: object) -> None:
+    def _do(self, work: Coroutine[object, object, None]) -> None:
         if not self.url:
-            work.close()  # type: ignore[attr-defined]
+            work.close()
             raise ConfigError("this flaky server is not running: use it inside its with block")
-        self._home.run(work).result(5)  # type: ignore[arg-type]
+        done = self._home.run(work)
+        with contextlib.suppress(RuntimeError):  # no loop runs here
+            if asyncio.get_running_loop() is self._home.loop:
+                return  # asked by a function of the script: it happens as soon as that has returned
+        done.result(5)
 
     async def _begin(self) -> None:
-        if not await self._refusing():
+        if self._bound is not None and not await self._refusing():
             await self._listen()
 
     async def _refusing(self) -> bool:
@@ -121,23 +130,30 @@ class Flaky:
         await self._shut()
         if step.seconds is not None:
             loop = asyncio.get_running_loop()
-            self._later = loop.call_later(step.seconds, lambda: loop.create_task(self._begin()))
+            self._later = loop.call_later(step.seconds, lambda: self._spawn(self._begin()))
         return True
 
     async def _listen(self) -> None:
         self._forget_later()
-        if self._server is None:
-            assert self._bound is not None
-            self._server = await asyncio.start_server(self._serve, sock=self._bound)
+        if self._bound is not None and not self._listening:
+            self._listening = True
+            self._bound.listen(100)
+            # Not asyncio's own server: closed at the wrong moment, it loses connections it has accepted.
+            asyncio.get_running_loop().add_reader(self._bound, self._accept, self._bound)
 
     async def _shut(self) -> None:
         self._forget_later()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listening:
+            self._stop_listening()
             self._bound = await self._hold()
         for writer in list(self._idle):
             writer.transport.abort()
+
+    def _stop_listening(self) -> None:
+        assert self._bound is not None
+        self._listening = False
+        asyncio.get_running_loop().remove_reader(self._bound)
+        self._bound.close()
 
     async def _hold(self) -> socket.socket:
         """The port, bound and not listened on: nobody else gets it meanwhile."""
@@ -154,21 +170,39 @@ class Flaky:
 
     async def _close(self) -> None:
         self._forget_later()
-        if self._server is not None:
-            self._server.close()
+        if self._listening:
+            self._stop_listening()
         elif self._bound is not None:
             self._bound.close()
-        self._server = self._bound = None
-        await self._drop()
-        await asyncio.sleep(0)
+        self._bound = None
+        for task in self._tasks:
+            task.cancel()
+        while self._tasks:
+            await self._drop()
+            await asyncio.wait(self._tasks, timeout=0.05)
 
     def _forget_later(self) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # it has left already
+            return
+        connection.setblocking(False)
         self.connections += 1
+        self._spawn(self._serve(connection)).add_done_callback(lambda _: connection.close())
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
         self._open.add(writer)
         try:
             again = True
@@ -181,23 +215,26 @@ class Flaky:
                 self.calls.append(call)
                 step = self._next(call)
                 # Before the answer, so that whoever has it finds nobody here.
-                last = await self._refusing() or self._server is None or _wants_close(call)
+                last = await self._refusing() or not self._listening or _wants_close(call)
                 again = await step.play(Exchange(call, reader, writer, last))
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass  # the other end has left, or sent what is no HTTP, or the server closes
         finally:
             self._idle.discard(writer)
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
             self._open.discard(writer)
-            with contextlib.suppress(Exception):
-                writer.close()
 
     def _next(self, call: Call) -> Step:
         entry = self._script.pop(0) if self._script else self._then
-        if callable(entry):
-            entry = entry(call)
-        step = step_from(entry)
-        if isinstance(step, Refuse):
-            raise ConfigError("a request that is here cannot be refused any more; use reset()")
+        try:
+            step = step_from(entry(call) if callable(entry) else entry)
+            if isinstance(step, Refuse):
+                raise ConfigError("a request that is here cannot be refused any more; use reset()")
+        except Exception as mistake:  # in the test, whose with block raises it at its end
+            self._mistake = self._mistake or mistake
+            return answer(500, "the script of this server has a mistake")
         return step
 
 
@@ -206,6 +243,7 @@ def _bind(port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", port))
+        sock.setblocking(False)
     except OSError:
         sock.close()
         raise
