@@ -12,13 +12,14 @@ DEV := .venv/.dev-$(STATE)
 BENCH := .venv/.bench-$(STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench test-faults test-interop pictures clean
+.PHONY: help setup demo test lint bench mutants test-faults test-interop pictures clean
 
 help:
 	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
 	@echo "make test [TESTS=tests/circuits]   ruff, mypy and all tests"
 	@echo "make lint                          ruff and mypy only"
 	@echo "make bench [BENCH_ARGS=--short]    what a call costs, beside other libraries"
+	@echo "make mutants                       break the source line by line; the tests must notice"
 	@echo "make test-interop                  with other languages' Eureka clients, as far as they are installed"
 	@echo "make test-faults                   real processes, killed and cut off"
 	@echo "make pictures                      the pictures of the docs, from the running demo"
@@ -41,6 +42,9 @@ lint: $(DEV)
 
 bench: $(BENCH)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
+
+mutants: $(DEV)
+	@.venv/bin/python tools/mutants.py
 
 test-faults: $(DEV)
 	@.venv/bin/python -m pytest -rs tests/faults tests/demo

@@ -8,12 +8,12 @@ import json
 import logging
 import sys
 
-from . import calls, many, memory, pick
+from . import calls, many, memory, pick, session
 from .budgets import HARD
 from .measure import NotProven
 from .report import Section, as_json, machine, show
 
-SECTIONS = ("circuits", "many", "memory", "pick")
+SECTIONS = ("circuits", "many", "memory", "pick", "session")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,6 +68,8 @@ async def _sections(wanted: list[str] | tuple[str, ...], short: bool) -> tuple[l
         found.append(await memory.run(short))
     if "pick" in wanted:
         found.append(pick.run(short))
+    if "session" in wanted:
+        found.append(await session.run(short))
     return [section for section in found if section is not None], times
 
 

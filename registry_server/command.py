@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
             delta=args.delta,
             rate_limit=args.rate_limit,
             self_preservation=args.self_preservation,
-            strict=args.strict,
+            strict_eureka=args.strict,
         )
     except ConfigError as error:
         return _fail(str(error))

@@ -82,7 +82,7 @@ def read_settings(
     delta: bool | None = None,
     rate_limit: bool | None = None,
     self_preservation: bool | None = None,
-    strict: bool | None = None,
+    strict_eureka: bool | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments, and for those that are None from ``RESILIENT_REGISTRY_*``.
@@ -101,7 +101,7 @@ def read_settings(
         delta=_switch("DELTA", delta, True, env),
         rates=Rates() if _switch("RATE_LIMIT", rate_limit, False, env) else None,
         preservation=PreservationPolicy(enabled=_switch("SELF_PRESERVATION", self_preservation, True, env)),
-        strict=_switch("STRICT_EUREKA", strict, False, env),
+        strict=_switch("STRICT_EUREKA", strict_eureka, False, env),
     )
 
 

@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 from .balanced import balanced
+from .cached import cached_per_request
 from .circuits.attempt import Attempt
 from .circuits.policy import CircuitPolicy, Outcome
+from .collapsed import collapsed
 from .decorators import circuit
 from .errors import (
     CallRejected,
@@ -16,6 +18,8 @@ from .errors import (
     ResilientError,
 )
 from .model import Directory, Instance, Status
+from .request import request
+from .retry import retry
 from .runtime import Runtime, current, instances, pick
 
 if TYPE_CHECKING:
@@ -37,11 +41,15 @@ __all__ = [
     "Runtime",
     "Status",
     "balanced",
+    "cached_per_request",
     "circuit",
+    "collapsed",
     "current",
     "current_attempt",
     "instances",
     "pick",
+    "request",
+    "retry",
 ]
 
 

@@ -181,7 +181,7 @@ class _AnyLibrary(Dialect):
 
 
 def _aiohttp() -> Dialect:
-    from .aiohttp.client import AIOHTTP
+    from .aiohttp.trouble import AIOHTTP
 
     return AIOHTTP
 

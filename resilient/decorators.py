@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
+    Literal,
     ParamSpec,
     Self,
     TypedDict,
@@ -23,15 +23,16 @@ from typing import (
 
 import pybreaker
 
-from .circuits import calls
 from .circuits.block import Block
 from .circuits.circuit import Circuit
 from .circuits.guard import Guard, Variant
 from .circuits.policy import CircuitPolicy, Exclusion, check_names
 from .circuits.rescue import NOTHING, Rescue
 from .circuits.snapshot import CircuitSnapshot
+from .circuits.wrap import derived_name, rescue_for, wrap
 from .errors import ConfigError
 from .runtime import find_circuit, remember
+from .settings import Row
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +61,16 @@ class PolicyOptions(TypedDict, total=False):
     ignore: Exclusion | tuple[Exclusion, ...]
     failed: Callable[[Any], bool]
     observe: bool
+    slow_duration: float | None
+    slow_rate: float
+    reset_multiplier: float
+    reset_max: float
+    reset_jitter: float
+    fallback_max_concurrent: int | None
+    fallback_timeout: float | None
+    isolation: Literal["caller", "thread"]
+    thread_pool: str
+    pool_size: int
 
 
 class _Hand:
@@ -89,6 +100,17 @@ class _Hand:
     def snapshot(self) -> CircuitSnapshot:
         """The circuit at this moment: state, counts, rates, latencies."""
         return self.circuit.snapshot()
+
+    def configure(self, *, by: str = "", **changes: Unpack[PolicyOptions]) -> CircuitPolicy:
+        """Change settings at run time, all of them or none: ``order.configure(timeout=2)``.
+
+        See :meth:`~.circuits.tuning.Tuned.configure`. Raises ConfigError.
+        """
+        return self.circuit.configure(by=by, **changes)
+
+    def settings(self) -> list[Row]:
+        """Every setting with its value, its source and the variable that can set it."""
+        return self.circuit.settings()
 
     def attempt(self) -> Block:
         """The same circuit around a block: ``with pay.attempt() as attempt:`` (or ``async with``)."""
@@ -149,10 +171,11 @@ class Protected(_Hand, _Base[P, R]):
             guard = Variant(self.guard, limit)
         rescue = self._rescue
         if default is not NOTHING or fallback is not None:
-            rescue = Rescue(default, fallback, sync=not _is_async(self._function), name=self.guard.name)
+            rescue = rescue_for(self._function, default, fallback, self.guard.name)
         shell: Callable[P, R] = self._function
         if self._enabled:
-            shell = _wrap(guard, self._function, rescue, timed=limit is not None)
+            where = self.guard.policy.isolation
+            shell = wrap(guard, self._function, rescue, timed=limit is not None, where=where)
             functools.update_wrapper(shell, self._function)
         return shell
 
@@ -321,22 +344,18 @@ def _protect(function: Callable[P, R], guard: Guard, default: Any, fallback: Any
     if isinstance(function, staticmethod | classmethod):
         kind = type(function).__name__
         raise ConfigError(f"{name}: put @{kind} above @circuit, not below it")
+    if above := getattr(function, "stands_above_circuit", ""):
+        raise ConfigError(f"{name}: put {above} above @circuit; docs/calls.md has the order")
     if inspect.isclass(function) or not callable(function):
         raise ConfigError(f"{name}: @circuit goes on a function or method, not on {function!r}")
     if isinstance(function, Protected):
         raise ConfigError(f"{name}: this function stands behind circuit {function.guard.name!r} already")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ConfigError(
-            f"{name}: a generator ends long after its call; put @circuit on the function that makes the "
-            "request, or use 'with circuit(...).attempt():' around it"
-        )
-    rescue = None
-    if default is not NOTHING or fallback is not None:
-        rescue = Rescue(default, fallback, sync=not _is_async(function), name=name)
+    rescue = rescue_for(function, default, fallback, name)
     enabled = os.environ.get("RESILIENT_ENABLED", "1").strip().lower() not in ("0", "false", "no", "off")
     shell: Callable[..., Any] = function
     if enabled:
-        shell = _wrap(guard, function, rescue, timed=guard.policy.timeout is not None)
+        policy = guard.policy
+        shell = wrap(guard, function, rescue, timed=policy.timeout is not None, where=policy.isolation)
     protected = cast("Protected[P, R]", Protected(shell))  # type: ignore[call-arg]
     functools.update_wrapper(protected, function)
     protected.guard = guard
@@ -344,29 +363,3 @@ def _protect(function: Callable[P, R], guard: Guard, default: Any, fallback: Any
     protected._rescue = rescue
     protected._enabled = enabled
     return protected
-
-
-def _is_async(function: Any) -> bool:
-    """Whether calling it makes a coroutine; objects whose ``__call__`` is async count too."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - what it is matters, not whether
-    )
-
-
-def _wrap(guard: Any, function: Callable[..., Any], rescue: Rescue | None, *, timed: bool) -> Any:
-    if not _is_async(function):
-        return calls.sync(guard, function, rescue)
-    return (calls.timed if timed else calls.untimed)(guard, function, rescue)
-
-
-def derived_name(function: Callable[..., Any]) -> str:
-    """``module.qualname`` of a function, without ``<locals>``; a script goes by its file's name."""
-    target: Any = function
-    while isinstance(target, functools.partial):
-        target = target.func
-    qualname = getattr(target, "__qualname__", type(target).__qualname__).replace("<locals>.", "")
-    module = getattr(target, "__module__", None) or "unknown"
-    if module == "__main__":
-        path = getattr(sys.modules.get("__main__"), "__file__", None)
-        module = os.path.splitext(os.path.basename(path))[0] if path else module
-    return f"{module}.{qualname}"

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -19,7 +18,6 @@ from .balancing.balancer import Balancer
 from .balancing.dialect import Dialect, harmless, parse_retry_after
 from .balancing.picks import Pick, Tries
 from .circuits.attempt import CURRENT, Attempt, current_attempt, watch
-from .circuits.deadlines import queue_for
 from .circuits.guard import Guard
 from .circuits.policy import CircuitPolicy
 from .errors import NoInstance
@@ -95,8 +93,7 @@ def tries_for(
     ``secure`` says that the caller wrote ``https``. Raises NoInstance then, if there are only plain
     instances: a question meant for TLS never goes out without.
     """
-    if attempt is not None and (attempt.verdict is not None or attempt.circuit.target is None):
-        attempt.aims_at(service)
+    aim(attempt, service)
     instances = runtime.lookup(service)
     balancer = runtime.balancer if not secure or _all_secure(instances) else _only_secure(runtime, service)
     # With one instance there is nobody to go to, so its only try gets all of the time.
@@ -118,6 +115,12 @@ def tries_for(
     )
 
 
+def aim(attempt: Attempt | None, target: str) -> None:
+    """A request to ``target`` begins. Tells the attempt only what it does not know: that makes it odd."""
+    if attempt is not None and (attempt.verdict is not None or attempt.circuit.target is None):
+        attempt.aims_at(target)
+
+
 def present() -> Attempt | None:
     """As ``current_attempt``, for a caller who checks `~.circuits.attempt.Attempt.began` before each use.
 
@@ -137,70 +140,6 @@ def own_limit(tries: Tries, pick: Pick, attempt: Attempt | None) -> float | None
     if pick.timeout is None or attempt is None or attempt.task is None:
         return pick.timeout
     return pick.timeout if tries.harmless and tries.number <= tries.retries else None
-
-
-class TryTimer:
-    """Gives up one try of a coroutine: ``asyncio.timeout`` for a fraction of its price.
-
-    It shares its timer with all tries of about the same length, so it is rounded down a little. Call
-    `mine` when the try was cancelled, and `end` in any case.
-    """
-
-    __slots__ = ("_cancels", "_live", "_task", "began", "expired")
-
-    def __init__(self, seconds: float, attempt: Attempt | None, loop: asyncio.AbstractEventLoop) -> None:
-        whole = attempt.deadline if attempt is not None else None
-        now = attempt.circuit.now if attempt is not None else time.monotonic
-        queue: Any = _usual.get(whole)
-        # Nearly all tries are the first of two, at once: they get a little less than half of the time.
-        if (
-            queue is None
-            or queue.loop is not loop
-            or queue.now is not now
-            or not queue.limit <= seconds < 1.1 * queue.limit
-        ):
-            queue = _queue(seconds, whole, now)
-        task = asyncio.current_task(loop)
-        assert task is not None
-        self._task = task
-        self._cancels = task.cancelling()
-        self.expired = False
-        self.began = now()
-        self._live = queue.live
-        queue.live[self] = None
-        if not queue.armed:
-            queue.arm()
-
-    def expire(self) -> None:
-        """The time is up; asked by the queue."""
-        self.expired = True
-        self._task.cancel()
-
-    def mine(self) -> bool:
-        """Whether a cancellation that has just arrived is this timer's, and nobody else's too."""
-        if not self.expired:
-            return False
-        self.expired = False
-        return bool(self._task.uncancel() <= self._cancels)
-
-    def end(self) -> None:
-        """The try is over."""
-        self._live.pop(self, None)
-        if self.expired:  # cancelled, but the try has ended all the same
-            self._task.uncancel()
-
-
-_usual: dict[float | None, Any] = {}
-
-
-def _queue(seconds: float, whole: float | None, now: Callable[[], float]) -> Any:
-    if whole is not None and seconds > (step := whole / 64):
-        seconds = int(seconds / step) * step
-    queue = queue_for(max(seconds, LEAST), now)
-    if len(_usual) >= 1000:
-        _usual.clear()
-    _usual[whole] = queue
-    return queue
 
 
 def connect_limit(seconds: float | None) -> float:
@@ -329,7 +268,7 @@ __all__ = [
     "LEAST",
     "OwnCircuits",
     "PerLoop",
-    "TryTimer",
+    "aim",
     "connect_limit",
     "could_be",
     "current",

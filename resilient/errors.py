@@ -67,6 +67,18 @@ class CircuitFull(CallRejected):
         return f"circuit {self.circuit!r} is full: max_concurrent={self.limit} calls are under way"
 
 
+class FallbackFull(ResilientError):
+    """The call failed, and as many fallbacks as ``fallback_max_concurrent`` allows are at work already.
+
+    ``__cause__`` is why the fallback was to be asked.
+    """
+
+    def __init__(self, circuit: str, limit: int) -> None:
+        super().__init__(f"no fallback for circuit {circuit!r}: fallback_max_concurrent={limit} are at work")
+        self.circuit = circuit
+        self.limit = limit
+
+
 class NoInstance(CallRejected, LookupError):
     """Nobody to call: the service is unknown, empty, or the directory has not been read yet.
 

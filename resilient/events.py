@@ -60,6 +60,15 @@ class CircuitChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigChanged(Event):
+    """A circuit's settings were changed at run time: ``changes`` holds (name, old, new) as text."""
+
+    circuit: str
+    changes: tuple[tuple[str, str, str], ...]
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceEjected(Event):
     """A balancer stopped choosing an instance for ``seconds``, because of ``reason``."""
 
@@ -113,6 +122,7 @@ class RegistryChanged(Event):
 #: What is worth a log line. Single calls are not: snapshots count them.
 LOGGED: tuple[type[Event], ...] = (
     CircuitChanged,
+    ConfigChanged,
     DirectoryChanged,
     InstanceEjected,
     InstanceRestored,

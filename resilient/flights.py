@@ -8,18 +8,13 @@ import copy
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 #: What a caller is told: a value, or else an error.
 Told = tuple[Any, BaseException | None]
-
-# What exceptions keep outside their __dict__ and their args, where the constructor would have put it.
-_HIDDEN = (
-    "errno", "strerror", "filename", "filename2", "name", "path", "msg", "obj", "code", "value",
-    "encoding", "object", "start", "end", "reason",
-)  # fmt: skip
 
 
 def twin(error: BaseException) -> BaseException:
@@ -44,7 +39,9 @@ def _copied(error: BaseException) -> BaseException | None:
         # The first way calls the constructor as pickle would; many are not made for that.
         with contextlib.suppress(Exception):
             made = way(error)
-            if type(made) is type(error) and made is not error and str(made) == str(error):
+            if type(made) is type(error) and made is not error:
+                made.args = error.args
+                _fill(made, error)
                 return made
     return None
 
@@ -52,13 +49,21 @@ def _copied(error: BaseException) -> BaseException | None:
 def _rebuilt(error: BaseException) -> BaseException:
     kind = type(error)
     made = kind.__new__(kind, *error.args)
-    made.args = error.args
     made.__dict__.update(error.__dict__)
-    for name in _HIDDEN:
-        if name not in made.__dict__:
-            with contextlib.suppress(AttributeError, TypeError):
-                setattr(made, name, getattr(error, name))
     return made
+
+
+def _fill(made: BaseException, error: BaseException) -> None:
+    """Copy what is kept outside of the ``__dict__``, where a constructor would have put it."""
+    for kind in type(error).__mro__:
+        for name, slot in vars(kind).items():
+            if isinstance(slot, MemberDescriptorType | GetSetDescriptorType) and not name.startswith("__"):
+                with contextlib.suppress(Exception):
+                    value = slot.__get__(error)
+                    if value is not getattr(
+                        made, name, None
+                    ):  # OSError tells what is None from what is not there
+                        slot.__set__(made, value)
 
 
 def plain(error: BaseException) -> BaseException:
@@ -81,6 +86,8 @@ class Shared:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.task: asyncio.Task[Any] | None = None
+        self.over = False
+        self.wanted = False  # as for threads
         self._waiting: dict[asyncio.Future[Told], None] = {}
 
     def begin(self, work: Coroutine[Any, Any, Any], context: Context | None = None) -> None:
@@ -99,11 +106,13 @@ class Shared:
         error: BaseException | None
         try:
             value, error = await future
-        except BaseException:  # cancelled, or the coroutine was closed
+        except BaseException as gone:
             if self._waiting.pop(future, self) is None:
                 self.left(future)
-                if not self._waiting:
-                    await self._desert()
+                task = self._desert()
+                # A coroutine that is closed, not cancelled, may not wait any more.
+                if task is not None and isinstance(gone, asyncio.CancelledError):
+                    await asyncio.wait((task,))
             raise
         finally:
             del future
@@ -123,6 +132,7 @@ class Shared:
                 future.set_result((value, next(errors) if errors is not None else None))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
+        self.task, self.over = None, True  # its error's traceback holds whoever holds this
         if task.cancelled():
             for future in list(self._waiting):
                 self._waiting.pop(future, None)
@@ -132,12 +142,15 @@ class Shared:
         error = task.exception()
         self.ended(None if error is not None else task.result(), error)
 
-    async def _desert(self) -> None:
-        self.deserted()
+    def _desert(self) -> asyncio.Task[Any] | None:
         task = self.task
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+        if self._waiting or self.over or (task is not None and task.done()):
+            return None
+        self.deserted()
+        if task is None or self.loop.is_closed():
+            return None
+        task.cancel()
+        return task
 
     # For those who know what is shared.
 
@@ -164,23 +177,29 @@ class Landing(Generic[T]):
     """One execution in the thread that came first; other threads wait for it."""
 
     def __init__(self) -> None:
+        self.wanted = False  # by anybody else; nobody comes any more once ``over`` was called
         self._over = threading.Event()
         self._told: Told | None = None
 
     def run(self, work: Callable[[], T], over: Callable[[T | None, BaseException | None], None]) -> T:
         """Execute it here. ``over`` hears of the end before anybody else does."""
         try:
-            value = work()
-        except BaseException as error:
-            over(None, error)
-            if isinstance(error, Exception):
-                self._told = (None, twin(error))
-            self._over.set()
-            raise
-        over(value, None)
-        self._told = (value, None)
-        self._over.set()
-        return value
+            try:
+                value = work()
+            except BaseException as error:
+                over(None, error)
+                if self.wanted and isinstance(error, Exception):
+                    copied = twin(error)
+                    if copied.__traceback__ is not None:  # without this frame, which holds us
+                        copied.__traceback__ = copied.__traceback__.tb_next
+                    self._told = (None, copied)
+                    del copied
+                raise
+            over(value, None)
+            self._told = (value, None)
+            return value
+        finally:
+            self._over.set()  # whatever happened: the others must not wait for ever
 
     def wait(self) -> tuple[T] | None:
         """Wait for the other thread's value; ``None``: it was interrupted, so ask again. Raises its error."""

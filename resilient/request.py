@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar, Token
@@ -14,7 +13,7 @@ from typing import Any, Self
 MOST = 1000
 
 
-class request:  # noqa: N801 - written like a function: ``with request():``
+class request:
     """``with request():`` or ``async with request():`` while one inbound request is served.
 
     Inside, functions under ``@cached_per_request`` remember their answers; child tasks and
@@ -29,7 +28,7 @@ class request:  # noqa: N801 - written like a function: ``with request():``
         self.entries: dict[Any, Any] | None = None
         self.hits = 0
         self.misses = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # keys are the caller's objects: comparing them runs their code
         self._token: Token[request | None] | None = None
 
     def __enter__(self) -> Self:
@@ -65,6 +64,8 @@ class request:  # noqa: N801 - written like a function: ``with request():``
             found = entries.get(key)
             if found is not None:
                 self.hits += 1
+                if type(found) is not tuple:
+                    found.wanted = True
                 return found, False
             if len(entries) >= MOST:
                 return None
@@ -96,16 +97,36 @@ class request:  # noqa: N801 - written like a function: ``with request():``
         here = PRESENT.get()
         if here is None:
             return
-        given = args if owner is None else (owner, *args)
-        key = key_of(given, kwargs) if args or kwargs else None
-        with here._lock:
-            if here.entries is None:
-                return
-            for one in list(here.entries):
-                if one[0] is key_of and (
-                    one[1:3] == key[1:3] if key is not None else owner is None or one[1] == id(owner)
-                ):
-                    del here.entries[one]
+        if args or kwargs:
+            here._drop([key_of(args if owner is None else (owner, *args), kwargs)])
+        else:
+            with here._lock:
+                here._drop([key for key in here.entries or () if key[0] is key_of and key[1].fits(owner)])
+
+    def _drop(self, keys: list[Any]) -> None:
+        with self._lock:
+            if self.entries is not None:
+                for key in keys:
+                    self.entries.pop(key, None)
+
+
+class Owner:
+    """Whose method it is. Compared by identity: two clients that are equal still ask for themselves."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
+
+    def fits(self, owner: object) -> bool:
+        """Whether it is this object; nobody in particular fits all."""
+        return owner is None or self._owner is None or self._owner is owner
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Owner) and self._owner is other._owner
+
+    def __hash__(self) -> int:
+        return id(self._owner)
 
 
 #: The request that is being served here.
@@ -138,24 +159,3 @@ class RequestScope:
             return
         with request():
             await self._app(scope, receive, send)
-
-
-def in_request(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function or coroutine function each of whose calls is a request: for jobs and consumers."""
-    import inspect
-
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            with request():
-                return await function(*args, **kwargs)
-
-        return call
-
-    @functools.wraps(function)
-    def call_now(*args: Any, **kwargs: Any) -> Any:
-        with request():
-            return function(*args, **kwargs)
-
-    return call_now

@@ -60,11 +60,13 @@ class Runtime:
         self.clock = clock
         self.settings = settings if settings is not None else Settings.load(os.environ)
         self.events = EventBus()
+        self._rng = rng or Random()
         self.circuits = CircuitBook(
             publish=self.events.publish,
             wants=self.events.wants,
             overrides=lambda name: self.settings.circuit(name, TEXT_OPTIONS),
             clock=clock,
+            rng=self._rng,
         )
         self.events.watch(self.circuits.rewire)
         self._static = {
@@ -74,7 +76,6 @@ class Runtime:
         self._directory: Directory | None = None
         self._up: Mapping[str, tuple[Instance, ...]] = {}
         self._me = me
-        self._rng = rng or Random()
         self._discovery: Discovery | None = None
         self._leave_background: Callable[[], None] = lambda: None
         self._lock = threading.Lock()

@@ -1,11 +1,26 @@
 """For all tests: the kit can be imported, and no setting of this machine leaks in."""
 
+import logging
 import os
 import sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 for name in list(os.environ):
     if name.startswith(("RESILIENT_", "EUREKA_")):
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    """What a program configures in one test (levels, structlog) is not the next one's."""
+    ours = logging.getLogger("resilient")
+    level, root_level = ours.level, logging.getLogger().level
+    yield
+    ours.setLevel(level)
+    logging.getLogger().setLevel(root_level)
+    if "structlog" in sys.modules:
+        sys.modules["structlog"].reset_defaults()

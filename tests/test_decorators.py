@@ -198,22 +198,12 @@ async def test_partials_and_callable_objects() -> None:
     assert failing.snapshot().counts["failure"] == 1
 
 
-def _generator() -> Iterator[int]:
-    yield 1
-
-
-async def _async_generator() -> Any:
-    yield 1
-
-
 @pytest.mark.parametrize(
     ("thing", "words"),
     [
         (staticmethod(len), "put @staticmethod above"),
         (classmethod(len), "put @classmethod above"),
         (Client, "function or method"),
-        (_generator, "generator"),
-        (_async_generator, "generator"),
         (order, "already"),
     ],
 )

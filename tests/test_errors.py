@@ -23,6 +23,7 @@ ALL = [
     errors.WireError("port: a number was expected"),
     errors.CallRejected("not made"),
     errors.ResilientError("something"),
+    errors.FallbackFull("pay", 5),
 ]
 
 

@@ -14,15 +14,16 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "clock", "events", "background"},
     {"model", "settings"},
-    {"circuits", "balancing", "eureka", "given"},
+    {"circuits", "balancing", "eureka", "given", "flights"},
     {"discovery", "telemetry", "web"},
     {"runtime"},
     {"admin"},
     # On half floors: what the doors share, the doors, and what speaks all their dialects.
-    {"door", "identity"},
+    {"door", "identity", "request"},
     {"member"},
-    {"decorators", "aiohttp", "httpx", "requests", "asgi", "service"},
-    {"balanced"},
+    {"decorators", "aiohttp", "httpx", "requests", "asgi", "service", "collapsed"},
+    {"balanced", "cached"},
+    {"retry"},
     {"cli", "testing"},
     {"demo", "__main__"},
 ]

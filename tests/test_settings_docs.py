@@ -53,9 +53,15 @@ def test_a_circuits_option(name: str) -> None:
 def test_an_option_of_the_registry(name: str) -> None:
     from registry_server.settings import Settings as Registry
 
-    _, variable, default, _ = row("--" + name.replace("_", "-"))
+    on = {"delta": True, "self_preservation": True, "rate_limit": False, "strict_eureka": False}
+    option = name.replace("_", "-")
+    _, variable, default, _ = row(f"--no-{option}" if on.get(name) else f"--{option}")
     assert variable == f"RESILIENT_REGISTRY_{name.upper()}"
-    assert default == str(getattr(Registry(), name))
+    if name in on:
+        assert default == str(int(on[name]))
+        return
+    value = getattr(Registry(), name)
+    assert default == ("" if value == () else f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def test_nothing_else_is_named() -> None:

@@ -45,9 +45,7 @@ async def main() -> None:
             opened = {}
             for theme in ("light", "dark"):
                 for name, path in PAGES.items():
-                    page = await browser.new_page(
-                        viewport={"width": 1440, "height": 860}, color_scheme=theme
-                    )
+                    page = await browser.new_page(viewport={"width": 1440, "height": 860}, color_scheme=theme)
                     await page.goto(url + path)
                     opened[f"{name}{'' if theme == 'light' else '-dark'}"] = page
             # The second time all copies of reviews fail: by then there is some history to see.

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from ..balancing.dialect import Dialect, Verdict, harmless
+from ..balancing.dialect import harmless
+from ..balancing.node import Node
 from ..balancing.picks import Pick, Tries
+from ..balancing.pool import Pool
 from ..circuits import calls
-from ..circuits.attempt import Attempt, current_attempt
+from ..circuits.attempt import CURRENT, Attempt
 from ..circuits.policy import server_error
 from ..door import (
-    CONNECT_TIMEOUT,
     OwnCircuits,
     PerLoop,
-    TryTimer,
+    aim,
     could_be,
     name_of,
     own_limit,
@@ -30,42 +32,77 @@ from ..door import (
 )
 from ..errors import ConfigError
 from ..runtime import Runtime, current
+from .tries import TIMEOUT, FirstTry, TryTimer, patience, watch_body
+from .trouble import AIOHTTP, DISCONNECTED, consumed, no_status, replayable, understood, was_sent
 
-
-class _Aiohttp(Dialect):
-    __slots__ = ()
-
-    def judge(self, error: BaseException) -> Verdict:
-        if isinstance(error, aiohttp.ClientResponseError):
-            # Raised for a status, which is judged as such; or for an answer that was not HTTP.
-            return Verdict.FAILED if isinstance(error.__cause__, HttpProcessingError) else Verdict.NEUTRAL
-        return super().judge(error)
-
-
-#: How aiohttp spells trouble.
-AIOHTTP = _Aiohttp(
-    never_sent=(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError),
-    timeouts=(TimeoutError,),
-    broken=(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError),
-)
-
-#: Seconds of silence after which our own sessions give a connection up, where no circuit does it before.
-PATIENCE = 300.0
-# No total: aiohttp's timer for it is a tenth of what a request costs, and seldom the limit that counts.
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-
-#: How a connection says that the other end has closed it; aiohttp repeats such a request once by itself.
-_DISCONNECTED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 _TLS = ("https", "wss")
 
 
-async def middleware(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+def middleware(request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
     """For ``ClientSession(middlewares=[middleware])``: plain host names of services work in that session.
 
     Inside a circuit's call the response is shown to it and the time left is what it has; outside, a known
     service gets a circuit of its own name. Raises NoInstance, CircuitOpen, CircuitFull, CallTimeout, and
     whatever aiohttp raises.
     """
+    # A plain function, for each coroutine on the way costs time. So does each line: benchmarks/session.py.
+    found = CURRENT.get()
+    if found is not None and found[2] is None:
+        attempt = found[0]
+        if attempt.began is found[1] and attempt.verdict is None and attempt.circuit.target is not None:
+            url = request.url
+            if url.explicit_port is None and url.scheme == "http":
+                chosen = current().balancer.quick(url.raw_host or "")
+                if chosen is not None:
+                    return _quick(request, handler, attempt, chosen)
+    return _routed(request, handler)
+
+
+async def _quick(
+    request: ClientRequest, handler: ClientHandlerType, attempt: Attempt, chosen: tuple[Pool, Node, float]
+) -> ClientResponse:
+    """One try, which nearly always ends well; if not, `_balanced` takes over where it ended."""
+    logical, headers = request.url, request.headers
+    own_host = headers.get(hdrs.HOST) == logical.host_port_subcomponent
+    began = attempt.began
+    safe = request.method == "GET" or harmless(request.method, headers)
+    if request.body and not replayable(request):
+        safe = False
+    scheme, authority, shown = _parts(chosen[1].url)
+    first = FirstTry(chosen, attempt, request, safe)
+    # The parts as they are: percent-encoding is the caller's and must arrive untouched.
+    request.url = URL.build(
+        scheme=scheme,
+        authority=authority,
+        path=logical.raw_path,
+        query_string=logical.raw_query_string,
+        encoded=True,
+    )
+    if own_host:
+        headers[hdrs.HOST] = shown
+    outcome: ClientResponse | BaseException | None
+    try:
+        outcome = response = await handler(request)
+        if response.status < 400 and response.connection is None:
+            first.good()
+            if attempt.circuit.policy.failed is not server_error and attempt.began is began:
+                attempt.judge(response)
+            return response
+    except BaseException as error:
+        outcome = error
+    finally:
+        request.url = logical
+    if own_host:
+        headers[hdrs.HOST] = logical.host_port_subcomponent or ""
+    try:
+        service = chosen[0].service
+        return await _balanced(request, handler, service, current(), attempt, (first, outcome))
+    finally:
+        outcome = None  # an error knows this frame
+
+
+async def _routed(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Find out who is meant."""
     runtime = current()
     url = request.url
     host, port = url.raw_host or "", url.explicit_port
@@ -85,19 +122,27 @@ async def middleware(request: ClientRequest, handler: ClientHandlerType) -> Clie
 
 
 async def _direct(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    attempt = current_attempt()
+    attempt = present()
+    if attempt is not None:
+        aim(attempt, request.url.authority)
+    began = attempt.began if attempt is not None else None
+    seconds = patience(request)
+    timer = TryTimer(seconds, None, request.loop) if seconds is not None else None
     try:
-        async with asyncio.timeout(PATIENCE if _ours(request) else None):
-            if attempt is None:
-                response = await handler(request)
-            else:
-                attempt.aims_at(request.url.authority)
-                response = attempt.judge(await handler(request))
-        _watch_body(request, response, None)
-        return response
+        response = await handler(request)
+    except asyncio.CancelledError:
+        if timer is None or not timer.mine():
+            raise
+        raise TimeoutError(f"no answer in {seconds:g}s") from None
     except aiohttp.ClientResponseError as error:
-        _no_status(error)
+        no_status(error)
         raise
+    finally:
+        if timer is not None:
+            timer.end()
+    watch_body(request, response, None)
+    _show(response, attempt, began)
+    return response
 
 
 async def _balanced(
@@ -106,9 +151,10 @@ async def _balanced(
     service: str,
     runtime: Runtime,
     attempt: Attempt | None,
+    begun: tuple[FirstTry, ClientResponse | BaseException] | None = None,
 ) -> ClientResponse:
-    # Each line here is paid for by every request: see benchmarks/session.py before adding to it.
-    logical, headers, body = request.url, request.headers, request.body
+    """All tries of one request; ``begun`` is the first one and how it ended, if there was one."""
+    logical, headers = request.url, request.headers
     began = attempt.began if attempt is not None else None
     tries = tries_for(
         runtime,
@@ -117,37 +163,35 @@ async def _balanced(
         request.method,
         headers,
         secure=logical.scheme in _TLS,
-        # A file that cannot be rewound is found out when it was sent: see _consumed.
-        replayable=not body or not isinstance(body, aiohttp.AsyncIterablePayload),
+        replayable=replayable(request),
         attempt=attempt,
     )
+    if begun is not None:
+        tries.adopt(begun[0])
     own_host = headers.get(hdrs.HOST) == logical.host_port_subcomponent
     path, query = logical.raw_path, logical.raw_query_string
-    known = request.__dict__
     try:
         for pick in tries:
             if tries.number > 1:
                 await request.close()  # the try before may still be writing its body
+                request.__dict__.update({_NEW: None, "response": None})
                 if tries.pause:
                     await asyncio.sleep(tries.pause)
             scheme, authority, shown = _parts(pick.url)
-            # The parts as they are: percent-encoding is the caller's and must arrive untouched.
             request.url = URL.build(
                 scheme=scheme, authority=authority, path=path, query_string=query, encoded=True
             )
             if own_host:
                 headers[hdrs.HOST] = shown
-            known[_NEW] = known["response"] = None
             with pick:
-                if pick.timeout is not None:
-                    seconds = own_limit(tries, pick, attempt)
-                else:  # a circuit without a deadline
-                    seconds = PATIENCE if _ours(request) else None
-                timer = TryTimer(seconds, attempt, request.loop) if seconds is not None else None
+                timer = _timer(request, tries, pick, attempt)
                 try:
                     try:
-                        response = await handler(request)
-                    except _DISCONNECTED:
+                        if begun is not None:
+                            response = _again(begun[1])
+                        else:
+                            response = await handler(request)
+                    except DISCONNECTED:
                         if not _stale(request):
                             raise
                         await request.close()
@@ -155,34 +199,28 @@ async def _balanced(
                 except asyncio.CancelledError:
                     if timer is None or not timer.mine():
                         raise
-                    raise _understood(TimeoutError("no answer in this try's time"), request, tries) from None
+                    raise understood(TimeoutError("no answer in this try's time"), request, tries) from None
                 except Exception as error:
-                    meant = _understood(error, request, tries)
+                    meant = understood(error, request, tries)
                     if meant is error:
                         raise
                     raise meant from error
                 finally:
+                    begun = None
                     if timer is not None:
                         timer.end()
-                status = response.status
-                if status >= 400:  # less than that is good, as is a block that ends well
-                    if _consumed(request):
+                if response.status >= 400:  # less than that is good, as is a block that ends well
+                    if consumed(request):
                         tries.harmless = False
                     wait = retry_after(runtime, response.headers.get(hdrs.RETRY_AFTER))
-                    if tries.again(status, wait):
+                    if tries.again(response.status, wait):
                         response.release()
                         continue
-                if response.connection is not None:
-                    _watch_body(request, response, pick)
-                if (
-                    attempt is not None
-                    and (status >= 400 or attempt.circuit.policy.failed is not server_error)
-                    and attempt.began is began  # the call it belongs to is not over
-                ):
-                    attempt.judge(response)
+                watch_body(request, response, pick)
+                _show(response, attempt, began)
                 return response
         raise AssertionError("tries end with an answer or an error")
-    except _DISCONNECTED as error:
+    except DISCONNECTED as error:
         if tries.number == 1 or not request.session._retry_connection:
             raise
         if isinstance(error, aiohttp.ClientConnectorError):
@@ -192,6 +230,38 @@ async def _balanced(
     finally:
         request.url = logical
         tries.pick = None  # a pick knows its tries: without the ring, memory is free at once
+
+
+def _timer(
+    request: ClientRequest, tries: Tries, pick: Pick, attempt: Attempt | None
+) -> TryTimer | FirstTry | None:
+    if isinstance(pick, FirstTry):
+        return pick
+    if pick.timeout is not None:
+        seconds = own_limit(tries, pick, attempt)
+    else:  # a circuit without a deadline
+        seconds = patience(request)
+    return TryTimer(seconds, attempt, request.loop) if seconds is not None else None
+
+
+def _again(outcome: ClientResponse | BaseException) -> ClientResponse:
+    """What happened before happens here."""
+    try:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+    finally:
+        del outcome  # an error knows this frame
+
+
+def _show(response: ClientResponse, attempt: Attempt | None, began: float | None) -> None:
+    """Show a response to the call it belongs to, unless that is over, or has nothing to learn from it."""
+    if (
+        attempt is not None
+        and (response.status >= 400 or attempt.circuit.policy.failed is not server_error)
+        and attempt.began is began
+    ):
+        attempt.judge(response)
 
 
 @lru_cache(10_000)
@@ -207,78 +277,11 @@ def _stale(request: ClientRequest) -> bool:
     """
     return (
         isinstance(request.session.connector, _Connector)
-        and not request.__dict__[_NEW]
-        and _was_sent(request)
+        and not request.__dict__.get(_NEW)
+        and was_sent(request)
         and harmless(request.method, request.headers)
-        and not _consumed(request)
+        and not consumed(request)
     )
-
-
-def _understood(error: Exception, request: ClientRequest, tries: Tries) -> Exception:
-    """What an error of aiohttp's means, where that is not what it says."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        _no_status(error)
-    if _consumed(request):
-        tries.harmless = False  # what was sent of a stream cannot be sent a second time
-    elif (
-        not _was_sent(request)
-        and isinstance(error, TimeoutError)
-        and not isinstance(error, aiohttp.ClientError)
-    ):
-        return aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}")
-    return error
-
-
-def _no_status(error: aiohttp.ClientResponseError) -> None:
-    if isinstance(error.__cause__, HttpProcessingError):
-        error.status = 0  # the parser's own word for 'this is not HTTP', not the other end's: 400
-
-
-def _was_sent(request: ClientRequest) -> bool:
-    return getattr(request, "response", None) is not None
-
-
-def _consumed(request: ClientRequest) -> bool:
-    return getattr(request.body, "consumed", False)
-
-
-def _ours(request: ClientRequest) -> bool:
-    return request.session.timeout is _TIMEOUT
-
-
-def _watch_body(request: ClientRequest, response: ClientResponse, pick: Pick | None) -> None:
-    """While a body is still to come its instance stays busy; and it must not stand still for ever."""
-    connection = response.connection
-    if connection is None:
-        return
-    content = response.content
-    timer: asyncio.TimerHandle | None = None
-    last = -1
-
-    def look() -> None:
-        nonlocal timer, last
-        if content.total_bytes == last:
-            content.set_exception(aiohttp.SocketTimeoutError(f"nothing came for {PATIENCE:g}s"))
-            response.close()
-            return
-        last = content.total_bytes
-        timer = request.loop.call_later(PATIENCE, look)
-
-    def over() -> None:
-        if timer is not None:
-            timer.cancel()
-        if pick is not None:
-            error = content.exception()
-            # The bare kind is what aiohttp leaves behind when the caller did not want the rest.
-            if error is not None and type(error) is not aiohttp.ClientConnectionError:
-                pick.broke(error)
-            pick.release()
-
-    if pick is not None:
-        pick.hold()
-    if _ours(request):
-        look()
-    connection.add_callback(over)
 
 
 class _Answer:
@@ -296,7 +299,9 @@ class _Answer:
 async def _inside(
     request: ClientRequest, handler: ClientHandlerType, service: str, runtime: Runtime
 ) -> _Answer:
-    return _Answer(await _balanced(request, handler, service, runtime, present()))
+    if present() is None:
+        return _Answer(await _balanced(request, handler, service, runtime, None))
+    return _Answer(await middleware(request, handler))
 
 
 _own = OwnCircuits(calls.timed, _inside)
@@ -322,7 +327,7 @@ def make_session(**options: Any) -> aiohttp.ClientSession:
     itself ends everything after five minutes). ``timeout=`` given here replaces all of this.
     """
     options["middlewares"] = (middleware, *options.get("middlewares", ()))
-    options.setdefault("timeout", _TIMEOUT)
+    options.setdefault("timeout", TIMEOUT)
     ours = options.get("connector") is None
     if ours:
         options["connector"] = _Connector(limit=1000, limit_per_host=0)
@@ -335,7 +340,7 @@ def make_session(**options: Any) -> aiohttp.ClientSession:
 
 
 _sessions: PerLoop[aiohttp.ClientSession] = PerLoop(
-    make_session, lambda session: session.closed, lambda session: session.close()
+    make_session, attrgetter("closed"), lambda session: session.close()
 )
 
 

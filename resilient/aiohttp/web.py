@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 from ..errors import CallRejected, ConfigError
 from ..member import FORBIDDEN, PATHS, Answer, Health, Member, refusal
 from ..runtime import Runtime, process_runtime
+from .request import request_middleware
 
 _log = logging.getLogger("resilient.service")
 
@@ -85,6 +86,7 @@ def prepare(
         raise ConfigError(f"this application is service {app[MEMBER].service!r} already")
     app[MEMBER] = member
     app.middlewares.append(_refusals)
+    app.middlewares.append(request_middleware)
     taken = {
         route.resource.canonical
         for route in app.router.routes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from math import inf
@@ -17,8 +17,8 @@ from ..model import Instance
 from .dialect import Dialect
 from .node import Node, NodeView, PoolView
 from .picks import PROBE, Pick, Tries, Try
-from .pool import Pool
-from .rules import Rule, rule_maker
+from .pool import NOWHERE, Pool
+from .rules import Rule, Zoned, rule_maker
 from .views import view_nodes, view_pool
 
 Lookup = Callable[[str], Sequence[Instance]]
@@ -50,7 +50,7 @@ class Balancer:
     def __init__(
         self,
         lookup: Lookup,
-        rule: str | Rule = "two_choices",
+        rule: str | Rule | Zoned = "two_choices",
         *,
         zone: str | None = None,
         publish: Publish = discard,
@@ -60,6 +60,7 @@ class Balancer:
     ) -> None:
         self._lookup = lookup
         self._make_rule = rule_maker(rule, zone)
+        self._only = zone if isinstance(rule, Zoned) and rule.mode == "strict" else None
         self._publish = publish
         self._clock = clock
         self._now = clock.monotonic
@@ -77,13 +78,14 @@ class Balancer:
         key: str | None = None,
         harmless: bool = False,
         command: str = "",
+        where: Mapping[str, str] | None = None,
     ) -> Pick:
         """Choose an instance for one try. Raises ``NoInstance``.
 
         ``avoid`` holds instance ids that are chosen only if nobody else is left. With a ``key``, the
-        same key finds the same instance. ``harmless`` says that a failure would do no harm, so the
-        try may serve as a probe of an ejected instance. Tries of one ``command`` are compared with
-        each other only.
+        same key finds the same instance. ``where`` selects by metadata: ``{"version": "2"}``.
+        ``harmless`` says that a failure would do no harm, so the try may serve as a probe of an ejected
+        instance. Tries of one ``command`` are compared with each other only.
         """
         try:
             pool = self._pools[service]
@@ -95,10 +97,11 @@ class Balancer:
             and (pool.calm == inf or self._now() < pool.calm)
             and not avoid
             and key is None
+            and not where
         ):
             node = pool.rule(pool.usable, self._rng)
             return Pick(pool, node, pool.usual(command) if command else pool.mean)
-        node, probe = self._choose(pool, instances, avoid, key, harmless, None)
+        node, probe = self._choose(pool, instances, avoid, key, harmless, None, where or NOWHERE)
         return Pick(pool, node, pool.usual(command), PROBE if probe else 0)
 
     def tries(
@@ -131,6 +134,21 @@ class Balancer:
             rng=self._rng,
         )
 
+    def quick(self, service: str) -> tuple[Pool, Node, float] | None:
+        """Whom a call's first try goes to, and the monotonic now; ``None`` if that takes a second thought.
+
+        For doors in a hurry: nearly all calls need one try, so it is begun with nothing but this, and only
+        if it ends badly are there `tries`, which `adopt <Tries.adopt>` it.
+        """
+        pool = self._pools.get(service)
+        if pool is None or self._lookup(service) is not pool.snapshot:
+            return None
+        now = self._now()
+        if now >= pool.calm:
+            return None
+        pool.budget.deposit(now)
+        return pool, pool.rule(pool.usable, self._rng), now
+
     def pick_for(self, tries: Tries, avoid: list[str]) -> Try:
         """The next pick of a call; asked by its tries."""
         service, command = tries.service, tries.command
@@ -157,6 +175,7 @@ class Balancer:
         key: str | None,
         harmless: bool,
         tries: Tries | None,
+        where: Mapping[str, str] = NOWHERE,
     ) -> tuple[Node, bool]:
         node, probe = pool.choose(
             instances,
@@ -166,8 +185,12 @@ class Balancer:
             harmless=harmless,
             can_retry=tries is not None and tries.retries > 0,
             again=tries is not None and tries.number > 1,
+            where=where,
         )
         if node is None:
+            if where and any(not known.drained for known in pool.up):
+                asked = ", ".join(f"{name}={value}" for name, value in islice(where.items(), 5))
+                raise NoInstance(service=pool.service, reason=f"selector: none of them has {asked[:200]}")
             raise self._nobody(pool.service, len(instances))
         return node, probe
 
@@ -218,7 +241,14 @@ class Balancer:
         if pool is None:
             if not self._lookup(service):  # no memory for names that nobody has
                 raise self._nobody(service, 0)
-            made = Pool(service, self._make_rule(), publish=self._publish, clock=self._clock, rng=self._rng)
+            made = Pool(
+                service,
+                self._make_rule(),
+                publish=self._publish,
+                clock=self._clock,
+                rng=self._rng,
+                only=self._only,
+            )
             pool = self._pools.setdefault(service, made)
         return pool
 

@@ -31,6 +31,7 @@ class Why(StrEnum):
     REFUSED = "refused the connection"
     CONNECT = "cannot be connected to"
     ROW = "failed several times in a row"
+    SILENT = "does not answer while others do"
     SHARE = "fails more often than not"
     MANUAL = "by hand"
 
@@ -70,7 +71,8 @@ class Node:
     __slots__ = (
         "answers", "away", "back_at", "bads", "connects", "drained", "ejected_at", "ejections", "failures",
         "gone_at", "goods", "in_flight", "instance", "latency", "now", "others", "probe_until", "quiet_until",
-        "ramp_from", "refusals", "ring", "row", "stamp", "state", "turn", "until", "url", "weight", "why",
+        "ramp_from", "refusals", "ring", "row", "silences", "stamp", "state", "turn", "until", "url",
+        "weight", "why",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, now: Callable[[], float]) -> None:
@@ -97,7 +99,7 @@ class Node:
         self.goods = self.bads = 0.0  # fading counts
         self.ring: list[tuple[int, int, int, int]] = []
         self.turn = 0.0
-        self.row = self.connects = 0  # failures in a row, connect failures in a row
+        self.row = self.connects = self.silences = 0  # in a row: failures, connect failures, late tries
         self.state = State.HEALTHY
         self.why: Why | None = None
         self.until = self.quiet_until = self.probe_until = 0.0
@@ -143,7 +145,7 @@ class Node:
         self.latency = sample if sample > latency else sample + (latency - sample) * kept
         self.stamp = now
         if self.row:
-            self.row = self.connects = 0
+            self.row = self.connects = self.silences = 0
         if now >= self.turn:
             self.roll(now)
         self.answers += 1
@@ -152,7 +154,7 @@ class Node:
         """It answered that the question was wrong. A copy that says so quickly must not look fast."""
         self._fade(now, good=1.0)
         self._sample(max(mean.ratio(seconds), 1.0), now)
-        self.row = self.connects = 0
+        self.row = self.connects = self.silences = 0
         if now >= self.turn:
             self.roll(now)
         self.answers += 1

@@ -12,8 +12,8 @@ from .dialect import RETRYABLE, STANDARD, Dialect, Verdict, judge_status, retry_
 from .node import Mean, Node
 from .pool import Pool
 
-_ENTERED, _JUDGED, PROBE, _LEFT = 1, 2, 4, 8
-_DONE = _ENTERED | _JUDGED | _LEFT
+ENTERED, _JUDGED, PROBE, _LEFT = 1, 2, 4, 8
+DONE = ENTERED | _JUDGED | _LEFT
 
 MIN_TRY = 0.05  # seconds that must be left for another try to make sense
 _BACKOFF, _MOST_BACKOFF = 0.025, 1.0  # seconds
@@ -75,9 +75,9 @@ class Pick:
 
     def __enter__(self) -> Self:
         stage = self._stage
-        if stage & _ENTERED:
+        if stage & ENTERED:
             raise RuntimeError("a pick is for one try; it was entered before")
-        self._stage = stage | _ENTERED
+        self._stage = stage | ENTERED
         node = self._node
         node.in_flight += 1
         self._began = node.now()
@@ -86,9 +86,14 @@ class Pick:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> bool:
-        if kind is not None or self._stage != _ENTERED:
-            return self._leave(error)
-        self._stage = _DONE
+        if kind is not None or self._stage != ENTERED:
+            swallow = self._leave(error)
+            if self._tries is not None:
+                self._tries.pick = None
+            return swallow
+        self._stage = DONE
+        if self._tries is not None:
+            self._tries.pick = None  # no circle is left for the garbage collector
         node = self._node
         node.in_flight -= 1
         began = self._began
@@ -109,7 +114,7 @@ class Pick:
 
     def broke(self, error: BaseException) -> None:
         """The answer could not be read to its end. Says nothing if nobody waited for it any more."""
-        if self._stage & _ENTERED and isinstance(error, Exception):
+        if self._stage & ENTERED and isinstance(error, Exception):
             verdict = self._dialect.judge(error)
             self._stage |= _JUDGED
             self._pool.learn(
@@ -122,7 +127,7 @@ class Pick:
 
     def hold(self) -> None:
         """Stay counted as busy after the block, while a response is still being read."""
-        if self._stage & (_ENTERED | _LEFT) == _ENTERED and not hasattr(self, "_held"):
+        if self._stage & (ENTERED | _LEFT) == ENTERED and not hasattr(self, "_held"):
             self._held = _Hold(self._node)
 
     def release(self) -> None:
@@ -135,14 +140,14 @@ class Pick:
         return STANDARD if self._tries is None else self._tries.dialect
 
     def _judge(self, verdict: Verdict, retry_after: float | None = None) -> None:
-        if self._stage & (_JUDGED | _ENTERED) != _ENTERED:
+        if self._stage & (_JUDGED | ENTERED) != ENTERED:
             return
         self._stage |= _JUDGED
         probe = bool(self._stage & PROBE)
         self._pool.learn(self._node, verdict, self._began, self._mean, probe=probe, quiet=retry_after)
 
     def _leave(self, error: BaseException | None) -> bool:
-        if self._stage & (_ENTERED | _LEFT) != _ENTERED:
+        if self._stage & (ENTERED | _LEFT) != ENTERED:
             return False
         self._stage |= _LEFT
         self._node.in_flight -= 1
@@ -174,27 +179,18 @@ class Pick:
 
 
 class Try(Pick):
-    """A pick that belongs to a call's tries."""
+    """A pick that belongs to a call's tries; a call's first one may be without them while all goes well."""
 
     __slots__ = ("_tries", "number", "timeout")
 
-    _tries: Tries
-
-    def __init__(self, pool: Pool, node: Node, mean: Mean, tries: Tries, stage: int = 0) -> None:
+    def __init__(self, pool: Pool, node: Node, mean: Mean, tries: Tries | None, stage: int = 0) -> None:
         self._pool = pool
         self._node = node
         self._mean = mean
         self._stage = stage
         self._tries = tries
-        self.number = tries.number
+        self.number = 1 if tries is None else tries.number
         self.timeout = None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> bool:
-        swallow = Pick.__exit__(self, kind, error, tb)
-        self._tries.pick = None  # no circle is left for the garbage collector
-        return swallow
 
 
 class _Picker(Protocol):
@@ -224,7 +220,7 @@ class Tries:
     """
 
     __slots__ = (
-        "_balancer", "_granted", "_pool", "_rng", "_same", "_stop", "_tried", "command", "dialect",
+        "_balancer", "_begun", "_granted", "_pool", "_rng", "_same", "_stop", "_tried", "command", "dialect",
         "harmless", "key", "number", "pause", "pick", "remaining", "retries", "service",
     )  # fmt: skip
 
@@ -246,6 +242,7 @@ class Tries:
         self._rng = rng
         self._stop = stop
         self._granted = True  # the first one is
+        self._begun: Try | None = None
         self._same = False  # the next one goes where one went before
         self._tried: list[str] = []  # instance ids, the one tried longest ago first
         self._pool: Pool | None = None
@@ -260,6 +257,12 @@ class Tries:
         self.pause = 0.0
         self.pick: Pick | None = None
 
+    def adopt(self, first: Try) -> Self:
+        """Begin with a first try that was begun without us: see `Balancer.quick`."""
+        first._tries = self
+        self._begun = first
+        return self
+
     def __iter__(self) -> Self:
         return self
 
@@ -268,8 +271,10 @@ class Tries:
             raise StopIteration
         self._granted = False
         self.number += 1
-        pick = self._balancer.pick_for(self, self._tried[1:] if self._same else self._tried)
-        left = self.remaining()
+        pick, self._begun = self._begun, None
+        if pick is None:
+            pick = self._balancer.pick_for(self, self._tried[1:] if self._same else self._tried)
+        left = self.remaining() if pick.timeout is None else None
         if left is not None:
             more = self.retries + 1 - self.number if self.harmless else 0
             pick.timeout = max(0.0, left) / (max(0, more) + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from math import inf
 from random import Random
 from threading import RLock
@@ -14,9 +14,10 @@ from .budget import Budget
 from .dialect import Verdict
 from .node import Mean, Node, State, Why
 from .roster import Roster
-from .rules import Candidates, Rule, ZoneRule, by_key
+from .rules import Candidates, Rule, ZoneRule, by_key, matches
 
 IN_A_ROW = 5  # failures that eject
+SILENCES = 2  # tries without an answer in their time, while others answer: few are sent to who is late
 CONNECTS = 2  # connect failures that do; a refused connection needs only one
 SHARE, VOLUME = 0.5, 20  # or fewer good tries than this share, of at least so many in 30 s
 FIRST, LONGEST = 5.0, 300.0  # seconds of ejection: doubling from ... to
@@ -25,6 +26,7 @@ FORGIVE = 60.0  # seconds of health that take one doubling back
 MOST_QUIET = 30.0  # seconds that a Retry-After is believed
 PATIENCE = 5.0  # seconds a probe waits for a call that may be repeated
 PROBE_LOST = 10.0  # seconds after which a probe that never ended frees its place
+NOWHERE: Mapping[str, str] = {}  # selects everybody
 COMMANDS = 256  # kinds of calls told apart by their usual latency
 
 
@@ -38,8 +40,17 @@ class Pool(Roster):
         "mean", "means", "panic", "panics", "plain", "retries", "rule", "service", "usable", "waiting",
     )  # fmt: skip
 
-    def __init__(self, service: str, rule: Rule, *, publish: Publish, clock: Clock, rng: Random) -> None:
-        super().__init__(clock.monotonic)
+    def __init__(
+        self,
+        service: str,
+        rule: Rule,
+        *,
+        publish: Publish,
+        clock: Clock,
+        rng: Random,
+        only: str | None = None,
+    ) -> None:
+        super().__init__(clock.monotonic, only)
         self.service = service
         self.rule = rule
         self.plain = rule.rule if isinstance(rule, ZoneRule) else rule  # retries and panic know no zones
@@ -71,25 +82,38 @@ class Pool(Roster):
         harmless: bool = False,
         can_retry: bool = False,
         again: bool = False,
+        where: Mapping[str, str] = NOWHERE,
     ) -> tuple[Node | None, bool]:
         """The long way of a pick: refreshes what is stale. Also says whether this is a probe."""
         with self.lock:
             if instances is not self.snapshot or self._dirty or now >= self._due:
                 self._refresh(instances, now)
             if self.waiting and not again:  # a retry should have the best chance there is
-                node = self._probe(avoid, now, harmless, can_retry)
+                node = self._probe(avoid, now, harmless, can_retry, where)
                 if node is not None:
                     return node, True
-            if not self.usable:
+            usable = self.usable
+            if where:
+                usable = usable.matching(where) or Candidates(
+                    node for node in self.up if not node.drained and matches(node, where)
+                )
+            if not usable:
                 return None, False
             if key is not None:
-                others = [node for node in self.usable if node.instance.id not in avoid]
-                return by_key(key, others or self.usable), False
-            return self._elsewhere(avoid, again), False
+                others = [node for node in usable if node.instance.id not in avoid]
+                return by_key(key, others or usable), False
+            return self._elsewhere(usable, avoid, again), False
 
-    def _probe(self, avoid: Container[str], now: float, harmless: bool, can_retry: bool) -> Node | None:
+    def _probe(
+        self,
+        avoid: Container[str],
+        now: float,
+        harmless: bool,
+        can_retry: bool,
+        where: Mapping[str, str],
+    ) -> Node | None:
         for node in self.waiting:
-            if node.instance.id in avoid:
+            if node.instance.id in avoid or not matches(node, where):
                 continue
             # Whoever may be hit by the failure should be able to go elsewhere. A refused connection
             # can always go elsewhere.
@@ -101,19 +125,19 @@ class Pool(Roster):
                 return node
         return None
 
-    def _elsewhere(self, avoid: Container[str], again: bool) -> Node:
+    def _elsewhere(self, usable: Candidates, avoid: Container[str], again: bool) -> Node:
         rng = self._rng
         if not avoid:
-            return (self.plain if again or self.panic else self.rule)(self.usable, rng)
+            return (self.plain if again or self.panic else self.rule)(usable, rng)
         for _ in range(3):
-            node = self.plain(self.usable, rng)
+            node = self.plain(usable, rng)
             if node.instance.id not in avoid:
                 return node
-        for tier in self._tiers():
+        for tier in (usable,) if usable is not self.usable else self._tiers():
             left = Candidates(node for node in tier if node.instance.id not in avoid)
             if left:
                 return self.plain(left, rng)
-        return self.plain(self.usable, rng)
+        return self.plain(usable, rng)
 
     def _tiers(self) -> Iterable[list[Node]]:
         """Whom to ask when the usable ones are exhausted: the busy, the ejected, the refusing."""
@@ -178,8 +202,9 @@ class Pool(Roster):
             elif verdict.failure:
                 node.failed(mean, seconds, now)
                 node.connects = node.connects + 1 if verdict.unsent else 0
+                node.silences = node.silences + 1 if verdict is Verdict.TIMED_OUT else 0
                 if current:
-                    self._condemn(node, verdict, now, probe)
+                    self._condemn(node, verdict, began, now, probe)
             else:
                 if verdict is Verdict.FAULT:
                     node.faulted(mean, seconds, now)
@@ -196,7 +221,7 @@ class Pool(Roster):
                 self._restore(node, node.now())
         self.tell()
 
-    def _condemn(self, node: Node, verdict: Verdict, now: float, probe: bool) -> None:
+    def _condemn(self, node: Node, verdict: Verdict, began: float, now: float, probe: bool) -> None:
         closed = verdict is Verdict.REFUSED
         if node.state is not State.HEALTHY:
             if (probe and node.state is State.PROBING) or node.state is State.WAITING:
@@ -208,6 +233,8 @@ class Pool(Roster):
             why = Why.CONNECT
         elif node.row >= IN_A_ROW:
             why = Why.ROW
+        elif node.silences >= SILENCES and self.others_answer(node, began):
+            why = Why.SILENT
         else:
             good, bad, _ = node.lately(now)
             why = Why.SHARE if good + bad >= VOLUME and good < SHARE * (good + bad) else None
@@ -251,7 +278,7 @@ class Pool(Roster):
 
     def _restore(self, node: Node, now: float) -> None:
         node.state, node.why = State.HEALTHY, None
-        node.row = node.connects = 0
+        node.row = node.connects = node.silences = 0
         node.ring.clear()  # what led to the ejection has been paid for
         node.turn = 0.0
         node.back_at = node.ramp_from = now

@@ -15,10 +15,11 @@ KEEP = 600.0  # seconds that a vanished copy is remembered
 class Roster:
     """The nodes of one service. ``up`` are those that may be called as far as the directory knows."""
 
-    __slots__ = ("_first", "nodes", "now", "snapshot", "up", "zones")
+    __slots__ = ("_first", "_only", "nodes", "now", "snapshot", "up", "zones")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], only: str | None = None) -> None:
         self.now = now
+        self._only = only.lower() if only is not None else None  # the one zone that counts
         self.snapshot: Sequence[Instance] = ()
         self.nodes: dict[tuple[str, str, int], Node] = {}
         self.up: list[Node] = []
@@ -42,7 +43,7 @@ class Roster:
                 self._renew(node, instance, now)
             node.gone_at = None
             node.away = instance.status is not Status.UP
-            if not node.away:
+            if not node.away and (self._only is None or instance.zone.lower() == self._only):
                 up.append(node)
         if len(seen) < len(nodes):
             self._forget(seen, now)
@@ -60,6 +61,10 @@ class Roster:
             node.ramp_from = now
         elif newer and node.state is State.EJECTED and node.why is not Why.MANUAL:
             node.until = now  # it has just told the registry that it is there: ask it
+
+    def others_answer(self, node: Node, since: float) -> bool:
+        """Whether another copy has given a good answer since then, as its last word."""
+        return any(other.stamp >= since and not other.row and other is not node for other in self.up)
 
     def _forget(self, seen: set[tuple[str, str, int]], now: float) -> None:
         gone = [key for key in self.nodes if key not in seen]

@@ -15,6 +15,8 @@ from hashlib import blake2b
 from itertools import accumulate, count
 from math import exp
 from random import Random
+from threading import Lock
+from typing import Literal
 
 from ..errors import ConfigError
 from .node import FLOOR, TAU, Node
@@ -22,6 +24,7 @@ from .node import FLOOR, TAU, Node
 Rule = Callable[[Sequence[Node], Random], Node]
 
 OVERFLOW = 1.4  # how many times its fair share a local instance may get
+_SELECTIONS = 100  # ways to select that are remembered for one state of a service
 _LOCAL = 2  # a single local copy has nobody to be compared with
 
 
@@ -32,7 +35,18 @@ class Candidates(list[Node]):
     ``zones`` counts the zones of the whole service, ill instances included.
     """
 
-    __slots__ = ("_splits", "bits", "cumulative", "lightest", "others", "pairs", "panic", "plain", "zones")
+    __slots__ = (
+        "_matches",
+        "_splits",
+        "bits",
+        "cumulative",
+        "lightest",
+        "others",
+        "pairs",
+        "panic",
+        "plain",
+        "zones",
+    )
 
     def __init__(self, nodes: Iterable[Node] = (), *, zones: int = 1, panic: bool = False) -> None:
         super().__init__(nodes)
@@ -45,6 +59,7 @@ class Candidates(list[Node]):
         self.cumulative: list[float] | None = None
         self.lightest = 1.0
         self._splits: dict[str, tuple[Candidates, Candidates, float]] = {}
+        self._matches: dict[frozenset[tuple[str, str]], Candidates] = {}
         weights = {node.weight for node in self}
         if len(weights) > 1:
             self.lightest = min(weights)
@@ -69,6 +84,17 @@ class Candidates(list[Node]):
             self._splits[zone] = found
         return found
 
+    def matching(self, where: Mapping[str, str]) -> Candidates:
+        """Those whose metadata says all that ``where`` says."""
+        key = frozenset(where.items())
+        found = self._matches.get(key)
+        if found is None:
+            fits = [node for node in self if matches(node, where)]
+            found = Candidates(fits, zones=self.zones, panic=self.panic)
+            if len(self._matches) < _SELECTIONS:
+                self._matches[key] = found
+        return found
+
     def draw(self, rng: Random) -> int:
         """An index, drawn by weight."""
         if self.cumulative is None:
@@ -83,6 +109,12 @@ class Candidates(list[Node]):
             if second != first:
                 return first, second
         return first, (first + 1 + int(rng.random() * (len(self) - 1))) % len(self)
+
+
+def matches(node: Node, where: Mapping[str, str]) -> bool:
+    """Whether the metadata of an instance has all these values."""
+    metadata = node.instance.metadata or {}
+    return all(metadata.get(name) == value for name, value in where.items())
 
 
 def two_choices(nodes: Sequence[Node], rng: Random) -> Node:
@@ -177,6 +209,56 @@ def round_robin() -> Rule:
     return choose
 
 
+def weighted_round_robin() -> Rule:
+    """A rule that goes round in exact proportion to the weights, the heavy ones spread out evenly.
+
+    Each pick looks at all nodes: meant for some tens of them.
+    """
+    credits: dict[Node, float] = {}
+    lock = Lock()
+
+    def choose(nodes: Sequence[Node], rng: Random) -> Node:
+        with lock:
+            if len(credits) > 2 * len(nodes):
+                for gone in credits.keys() - set(nodes):
+                    del credits[gone]
+            best = nodes[0]
+            for node in nodes:
+                credits[node] = credits.get(node, 0.0) + node.weight
+                if credits[node] > credits[best]:
+                    best = node
+            credits[best] -= sum(node.weight for node in nodes)
+            return best
+
+    return choose
+
+
+class Subset:
+    """``rule`` over at most ``size`` instances, the same ones as long as they are usable.
+
+    For services so large that every process would otherwise hold a connection to every copy. Each process
+    draws its own (``seed``); when a copy leaves, one other takes its place.
+    """
+
+    def __init__(self, size: int, rule: Rule = two_choices, seed: str | None = None) -> None:
+        if size < 1:
+            raise ConfigError(f"a subset needs at least one instance, got {size}")
+        self.size = size
+        self.rule = rule
+        self._seed = seed
+        self._last: tuple[Sequence[Node] | None, Candidates] = (None, Candidates())
+
+    def __call__(self, nodes: Sequence[Node], rng: Random) -> Node:
+        known, chosen = self._last
+        if known is not nodes:
+            if self._seed is None:
+                self._seed = f"{rng.getrandbits(64):x}"
+            chosen = Candidates(sorted(nodes, key=_ranking(self._seed), reverse=True)[: self.size])
+            if type(nodes) is Candidates:  # which is never edited
+                self._last = nodes, chosen
+        return self.rule(chosen, rng)
+
+
 class ZoneRule:
     """``rule``, but in our own zone as far as its share allows. Made by :func:`prefer_zone`."""
 
@@ -198,13 +280,44 @@ def prefer_zone(zone: str, rule: Rule = two_choices) -> Rule:
     return ZoneRule(zone, rule)
 
 
-def by_key(key: str, nodes: Sequence[Node]) -> Node:
-    """The same key finds the same instance; when one leaves, only its own keys move."""
+ZoneMode = Literal["prefer", "strict", "off"]
 
+
+class Zoned:
+    """What a service does with zones, and its rule: made by :func:`zones`."""
+
+    __slots__ = ("_alone", "mode", "rule")
+
+    def __init__(self, mode: ZoneMode, rule: str | Rule) -> None:
+        if mode not in ("prefer", "strict", "off"):
+            raise ConfigError(f"zones are 'prefer', 'strict' or 'off'; got {mode!r}")
+        self.mode = mode
+        self.rule = rule
+        self._alone = rule_maker(rule)()
+
+    def __call__(self, nodes: Sequence[Node], rng: Random) -> Node:
+        return self._alone(nodes, rng)  # where nobody asks for the mode
+
+
+def zones(mode: ZoneMode, rule: str | Rule = "two_choices") -> Zoned:
+    """``rule`` with another use of our own zone: ``Runtime(rule=zones("strict"))``.
+
+    ``prefer`` is the default. ``strict`` never leaves the zone, not even for a retry or when nobody is there.
+    ``off`` treats all zones alike.
+    """
+    return Zoned(mode, rule)
+
+
+def _ranking(key: str) -> Callable[[Node], bytes]:
     def rank(node: Node) -> bytes:
         return blake2b(f"{key}\0{node.instance.id}".encode(errors="replace"), digest_size=8).digest()
 
-    return max(nodes, key=rank)
+    return rank
+
+
+def by_key(key: str, nodes: Sequence[Node]) -> Node:
+    """The same key finds the same instance; when one leaves, only its own keys move."""
+    return max(nodes, key=_ranking(key))
 
 
 RULES: Mapping[str, Callable[[], Rule]] = {
@@ -215,6 +328,7 @@ RULES: Mapping[str, Callable[[], Rule]] = {
     "round_robin": round_robin,
     "random": lambda: random,
     "weighted_random": lambda: weighted_random,
+    "weighted_round_robin": weighted_round_robin,
     "first": lambda: first,
     "RoundRobinRule": round_robin,
     "RandomRule": lambda: random,
@@ -225,8 +339,10 @@ RULES: Mapping[str, Callable[[], Rule]] = {
 }
 
 
-def rule_maker(rule: str | Rule, zone: str | None = None) -> Callable[[], Rule]:
+def rule_maker(rule: str | Rule | Zoned, zone: str | None = None) -> Callable[[], Rule]:
     """A way to make the rule of each service: rules that remember must not share their memory."""
+    if isinstance(rule, Zoned):
+        return rule_maker(rule.rule, zone if rule.mode == "prefer" else None)
     if callable(rule):
         given = rule
         make: Callable[[], Rule] = lambda: given  # noqa: E731

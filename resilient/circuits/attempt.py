@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .policy import Outcome
+from .replies import retry_after
 
 if TYPE_CHECKING:
     from .circuit import Circuit
@@ -35,6 +36,7 @@ class Attempt:
         "outer",
         "queue",
         "task",
+        "told",
         "trial",
         "verdict",
     )
@@ -53,6 +55,7 @@ class Attempt:
         self.expired = False
         self.trial = False
         self.verdict: Outcome | None = None
+        self.told: float | None = None
         self.queue: Any = None
         self.deadline: float | None = circuit.limit
         self.outer: Attempt | None = None
@@ -88,6 +91,8 @@ class Attempt:
         """
         self.odd = True
         self.verdict = self.circuit.verdict(result)
+        if self.trial:
+            self.told = retry_after(result, self.circuit.clock.time())
         return result
 
     def aims_at(self, service: str) -> None:
@@ -106,31 +111,36 @@ class Attempt:
 class Crew:
     """The attempts of one generation of a circuit. ``idle.pop`` admits, ``idle.append`` gives back.
 
-    Both are atomic, so the limit is exact under threads without a lock.
+    Both are atomic, so the limit is exact under threads without a lock. All methods want the circuit's lock.
     """
 
-    __slots__ = ("all", "idle", "made")
+    __slots__ = ("_low", "_missing", "all", "idle", "made")
 
     def __init__(self) -> None:
         self.idle: deque[Attempt] = deque()
         self.all: set[Attempt] = set()
         self.made = 0
+        self._low = 0
+        self._missing: frozenset[Attempt] = _NOBODY
 
     def new(self, circuit: Circuit) -> Attempt:
-        """One attempt more; under the circuit's lock."""
+        """One attempt more."""
         attempt = Attempt(circuit, self)
         self.all.add(attempt)
         self.made += 1
+        self._low = 0
         return attempt
 
     def drop(self, attempt: Attempt) -> None:
-        """An attempt that is not used again; under the circuit's lock."""
+        """An attempt that is not used again."""
         if attempt in self.all:
             self.all.remove(attempt)
             self.made -= 1
 
-    def dismiss(self) -> None:
-        """Nobody new starts from here: who had looked for a permit already has to ask for another one."""
+    def retire(self) -> None:
+        """No attempt made so far is used again. Whoever had looked for one already has to ask again."""
+        for attempt in self.all:
+            attempt.odd = True
         while self.idle:
             self.drop(self.idle.pop())
 
@@ -138,6 +148,43 @@ class Crew:
         """How many are out."""
         return self.made - len(self.idle)
 
+    def note_idle(self) -> None:
+        """Remember how few were idle: the difference is what the circuit needs."""
+        self._low = min(self._low, len(self.idle))
+
+    def trim(self) -> None:
+        """Drop the attempts that nobody needed since the last time; those used least lie at the left."""
+        for _ in range(self._low):
+            if not self.idle:
+                break
+            self.drop(self.idle.popleft())
+        self._low = len(self.idle)
+
+    def sweep(self, now: float, longest: float) -> None:
+        """Give up attempts that were lost, as a signal between taking one and the ``try`` may lose it.
+
+        Lost is what began longer than ``longest`` seconds ago, or was taken but did not begin between one
+        sweep and the next. Odd ones are somebody's: they are given back with more care.
+        """
+        if not self.busy():
+            self._missing = _NOBODY
+            return
+        idle = set(self.idle.copy())  # copied at once, for others take and give meanwhile
+        missing = set()
+        for attempt in list(self.all):
+            if attempt.odd or attempt in idle:
+                continue
+            began = attempt.began
+            lost = attempt in self._missing if began is None else now - began > longest
+            if lost:
+                attempt.odd = True
+                self.drop(attempt)
+            elif began is None:
+                missing.add(attempt)
+        self._missing = frozenset(missing)
+
+
+_NOBODY: frozenset[Attempt] = frozenset()
 
 #: The value names the attempt and the moment it began, so that a task which outlived its call never
 #: meets the attempt's next user.

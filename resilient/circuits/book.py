@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from random import Random
 
 from ..clock import SYSTEM, Clock
 from ..errors import ConfigError
 from ..events import Event, Publish, discard
+from ..settings import circuit_variable
 from .circuit import Circuit
 from .guard import Guard
 from .judge import nobody
 from .policy import CircuitPolicy
+from .pool import Pools
 
 Overrides = Callable[[str], Mapping[str, str]]
 
@@ -35,13 +40,17 @@ class CircuitBook:
         wants: Callable[[type[Event]], bool] = nobody,
         overrides: Overrides = _no_overrides,
         clock: Clock = SYSTEM,
+        rng: Random | None = None,
     ) -> None:
+        self.pools = Pools()
+        self.rng = rng if rng is not None else Random()
         self._circuits: dict[str, tuple[Circuit, Guard]] = {}
         self._lock = threading.Lock()
         self._publish = publish
         self._wants = wants
         self._overrides = overrides
         self._clock = clock
+        _books.add(self)
 
     def of(self, guard: Guard) -> Circuit:
         """The circuit that ``guard`` names."""
@@ -52,15 +61,19 @@ class CircuitBook:
             found = self._circuits.get(guard.name)
             if found is not None and (found[1] is guard or self._same(found[1], guard)):
                 return found[0]
+            raw = self._overrides(guard.name)
             circuit = Circuit(
                 guard.name,
-                self._policy(guard),
+                self._policy(guard, raw),
                 group=guard.group,
                 storage=guard.storage,
                 listeners=guard.listeners,
                 publish=self._publish,
                 wants=self._wants,
                 clock=self._clock,
+                rng=self.rng,
+                pools=self.pools,
+                variables={name: circuit_variable(guard.name, name) for name in raw},
             )
             self._circuits[guard.name] = (circuit, guard)
             return circuit
@@ -75,8 +88,7 @@ class CircuitBook:
             )
         return True
 
-    def _policy(self, guard: Guard) -> CircuitPolicy:
-        raw = self._overrides(guard.name)
+    def _policy(self, guard: Guard, raw: Mapping[str, str]) -> CircuitPolicy:
         if not raw:
             return guard.policy
         return guard.policy.override(raw, f"environment of circuit {guard.name!r}: ")
@@ -100,3 +112,21 @@ class CircuitBook:
         for circuit in self:
             with circuit.section:
                 circuit.rewire()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self.rng.seed()  # otherwise all children would try in step
+        self.pools.after_fork()
+        for circuit in self:
+            circuit.after_fork()
+
+
+_books: weakref.WeakSet[CircuitBook] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for book in list(_books):
+        book._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 AsyncFunction = Callable[..., Coroutine[Any, Any, Any]]
 
 
-def _named(call: F, f: Any) -> F:
+def named(call: F, f: Any) -> F:
     """Tasks and coroutines show the function's name. Not ``wraps``: the decorator does that, once."""
     call.__name__ = getattr(f, "__name__", "call")
     call.__qualname__ = getattr(f, "__qualname__", "call")
@@ -111,7 +111,7 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
             c.look()
         return result
 
-    return _named(call, f)
+    return named(call, f)
 
 
 def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
@@ -178,7 +178,7 @@ def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Asy
             c.look()
         return result
 
-    return _named(call, f)
+    return named(call, f)
 
 
 def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> Callable[..., Any]:
@@ -239,4 +239,4 @@ def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> C
             c.look()
         return result
 
-    return _named(call, f)
+    return named(call, f)

@@ -17,31 +17,39 @@ from ..errors import CallRejected, CircuitFull, CircuitOpen
 from ..events import FallbackUsed
 from . import window as columns
 from .attempt import Attempt
-from .deadlines import NO_QUEUE, NOWHERE, queue_for
-from .judge import CLOSED, HALF_OPEN, OPEN, Judge
+from .deadlines import NO_QUEUE, NOWHERE, Unlimited, queue_for
+from .judge import CLOSED, HALF_OPEN, OPEN
 from .policy import Outcome
+from .pool import Pool, Pools
 from .snapshot import CircuitSnapshot
+from .tuning import Tuned
 
 INHERIT: Any = object()
 _NOTHING: Mapping[str, Any] = {}
 _COUNTED = {outcome.word: int(outcome) for outcome in Outcome} | {
     "fallback_success": columns.FALLBACK_SUCCESS,
     "fallback_failure": columns.FALLBACK_FAILURE,
+    "fallback_rejected": columns.FALLBACK_REJECTED,
     "late": columns.LATE,
+    "slow": columns.SLOW,
 }
 
 
-class Circuit(Judge):
+class Circuit(Tuned):
     """Judges calls by their outcomes and refuses them while the service is ill.
 
     ``storage`` and ``listeners`` are pybreaker's own objects, used unchanged; the breaker itself is
     :attr:`breaker`. Safe for threads and for several event loops. Times come from ``clock``.
     """
 
-    __slots__ = ()
+    __slots__ = ("_fallbacks", "_pool", "_pools", "abandoned")
 
-    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, name: str, *args: Any, pools: Pools | None = None, **kwargs: Any) -> None:
         self.queue = NOWHERE
+        self._fallbacks = 0
+        self._pools = pools
+        self._pool: Pool | None = None
+        self.abandoned = 0
         super().__init__(name, *args, **kwargs)
 
     # ------------------------------------------------------------------ by hand
@@ -144,7 +152,7 @@ class Circuit(Judge):
                     listener.before_call(self.breaker, func, *args, **kwargs)
             elif refused is None:
                 refused = CircuitFull(self.name, self.policy.max_concurrent or 0)
-                self._count_full(trial)
+                self._count_full(self.policy.max_concurrent)
         if attempt is None:
             assert refused is not None
             try:
@@ -185,15 +193,14 @@ class Circuit(Judge):
         if opened_at.tzinfo is None:
             opened_at = opened_at.replace(tzinfo=UTC)
         passed = datetime.fromtimestamp(self.clock.time(), UTC) - opened_at
-        left = self.breaker.reset_timeout - passed.total_seconds()
+        left = self._open_for - passed.total_seconds()
         return CircuitOpen(self.name, left, self.last_error) if left > 0 else None
 
     def _trials_taken(self, now: float) -> CircuitOpen | None:
         longest = self.policy.longest_trial
         if any(now - since >= longest for since in self._trials.values()):
             self.last_error = f"a trial did not end within {longest:g}s"
-            self.breaker.open()
-            self._notice()
+            self._reopen()
             return self.refusal()
         wanted = self.breaker.success_threshold - self.breaker.success_counter
         if len(self._trials) >= min(self.policy.trials, max(1, wanted)):
@@ -213,15 +220,17 @@ class Circuit(Judge):
                 return None
         return crew.new(self)
 
-    def _count_full(self, trial: bool) -> None:
+    def _count_full(self, limit: int | None) -> None:
         self.window.add(Outcome.REJECTED)
         # A full circuit is nearly always the first sign of a slow service; but it decides no trial.
-        if self.policy.count_rejections and not trial and self._seen == CLOSED:
+        if self.policy.count_rejections and self._seen == CLOSED:
             self.window.judge(Outcome.FAILURE)
-            self.last_error = f"{self.policy.max_concurrent} calls were under way"
+            self.last_error = f"{limit} calls were under way"
             self._consider()
 
     def _enqueue(self, attempt: Attempt, keep: bool) -> None:
+        if attempt.deadline is None and keep and asyncio._get_running_loop() is not None:
+            self.queue = Unlimited()  # the limit was taken away at run time
         queue = queue_for(attempt.deadline, self.now) if attempt.deadline is not None else None
         task = asyncio.current_task(queue.loop) if queue is not None else None
         if queue is None or task is None:  # no deadline, or a coroutine driven by hand: nothing to cancel
@@ -236,6 +245,22 @@ class Circuit(Judge):
             self.queue = queue
 
     # ------------------------------------------------------------------ looking
+
+    def fallback_begins(self) -> bool:
+        """Take leave to ask a fallback; False if as many as ``fallback_max_concurrent`` are at work."""
+        with self.section:
+            limit = self.policy.fallback_max_concurrent
+            if limit is not None and self._fallbacks >= limit:
+                self._fold(self.now())
+                self.window.add(columns.FALLBACK_REJECTED)
+                return False
+            self._fallbacks += 1
+            return True
+
+    def fallback_ended(self) -> None:
+        """Give that leave back."""
+        with self.section:
+            self._fallbacks -= 1
 
     def count_fallback(self, worked: bool, cause: str) -> None:
         """A fallback was asked because of ``cause``: it had an answer, or it failed too."""
@@ -281,5 +306,46 @@ class Circuit(Judge):
                 error_threshold=policy.error_rate,
                 observe=policy.observe,
                 last_error=self.last_error,
+                slow_rate=sums[columns.DRAGGED] / total if total else 0.0,
+                isolation=policy.isolation,
+                abandoned=max(0, self.abandoned),
                 latency=self.latencies.merged(now),
             )
+
+    # ------------------------------------------------------------------ threads
+
+    @property
+    def pool(self) -> Pool:
+        """The threads for calls under ``isolation="thread"``; made at first use."""
+        if self._pool is None:
+            with self.section:
+                if self._pool is None:
+                    pools = self._pools if self._pools is not None else Pools()
+                    self._pool = pools.get(self.policy.thread_pool or self.name, self.policy.pool_size)
+        return self._pool
+
+    def pool_full(self, attempt: Attempt) -> CircuitFull:
+        """There was a permit, but no thread: take the permit back, count a rejection."""
+        with self.section:
+            self._fold(self.now())
+            self._trials.pop(attempt, None)
+            attempt.odd = True
+            self._release(attempt)
+            size = self.pool.size
+            self._count_full(size)
+            return CircuitFull(self.name, size)
+
+    def abandon(self, attempt: Attempt, change: int) -> None:
+        """The caller has left and the thread works on (+1), or has ended (-1): then the permit comes back."""
+        with self.section:
+            self.abandoned += change
+            if change < 0:
+                self._release(attempt)
+
+    def _resize(self, size: int) -> None:
+        if self._pool is not None:
+            self._pool.size = size
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._fallbacks = self.abandoned = 0

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from .attempt import Attempt
+
+T = TypeVar("T")
 
 
 class Queue:
@@ -113,3 +115,54 @@ class _NoQueue:
 
 
 NO_QUEUE = _NoQueue()
+
+
+class Unlimited(_NoQueue):
+    """For calls without a limit where the short way expects a queue: it lets this loop's calls pass."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
+
+
+class _Wait:
+    """One await under a limit; shares its timer with all waits of the same length."""
+
+    __slots__ = ("_task", "began", "cancels", "expired")
+
+    def __init__(self, task: asyncio.Task[Any], began: float) -> None:
+        self._task = task
+        self.began = began
+        self.cancels = task.cancelling()
+        self.expired = False
+
+    def expire(self) -> None:
+        self.expired = True
+        self._task.cancel()
+
+    def mine(self) -> bool:
+        # Compared after taking ours back, as in failed(): if more is left, somebody else cancelled too.
+        return self.expired and self._task.uncancel() <= self.cancels
+
+
+async def within(limit: float, now: Callable[[], float], waited_for: Awaitable[T]) -> T:
+    """Await it for at most ``limit`` seconds, then cancel it and raise TimeoutError."""
+    queue: Any = queue_for(limit, now)
+    task = asyncio.current_task(queue.loop) if queue is not None else None
+    if task is None:  # driven by hand: there is nothing to cancel
+        return await waited_for
+    wait = _Wait(task, now())
+    queue.live[wait] = None
+    if not queue.armed:
+        queue.arm()
+    try:
+        result = await waited_for
+    except BaseException as error:
+        queue.live.pop(wait, None)
+        if wait.mine():
+            raise TimeoutError(f"took longer than {limit:g}s") from error
+        raise
+    queue.live.pop(wait, None)
+    if wait.mine():  # it swallowed the cancellation
+        raise TimeoutError(f"took longer than {limit:g}s")
+    return result

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import math
 from collections.abc import Callable, Iterable
+from random import Random
 from typing import Any
 
 import pybreaker
 
 from ..clock import SYSTEM, Clock
 from ..errors import CallTimeout, ResilientError
-from ..events import CallEnded, CircuitChanged, Event, Publish, discard
+from ..events import CallEnded, CircuitChanged, Event, Publish
+from ..events import discard as unheard
 from .attempt import Attempt, Crew
-from .latency import Latencies
+from .ledger import CLOSED, HALF_OPEN, NO_RESULT, OPEN, Ledger, describe, discard
 from .listeners import Breaker
-from .policy import FAILURE, TIMEOUT, VOID, CircuitPolicy, Outcome, never_failed, server_error, status_of
-from .section import Section
+from .policy import FAILURE, TIMEOUT, VOID, CircuitPolicy, Outcome
+from .replies import retry_after
 from .storage import ClockedStorage
-from .window import BAD, BATCH, LATE, Window
+from .window import BAD, BATCH, DRAGGED, LATE, SLOW
 
-CLOSED, OPEN, HALF_OPEN = pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN
+__all__ = ["CLOSED", "HALF_OPEN", "NO_RESULT", "OPEN", "Judge", "nobody"]
+
 _GOOD = (Outcome.SUCCESS, Outcome.EXCLUDED)
 _BAD = (Outcome.FAILURE, Outcome.TIMEOUT)
-_MOST_TYPES = 64
-_log = logging.getLogger("resilient.circuits")
-
-#: Stands for the result of a block, which has none.
-NO_RESULT: Any = object()
+_MOST_REOPENINGS = 32  # a power of more would be no number of seconds
+#: Seconds after which a call is taken for lost if it also took ten times as long as it may.
+_LONGEST_CALL = 3600.0
+_chance = Random()
+#: What pybreaker is given for "no limit".
+NEVER = 1_000_000_000
 
 
 def nobody(kind: type[Event]) -> bool:
@@ -37,14 +38,13 @@ def nobody(kind: type[Event]) -> bool:
     return False
 
 
-class Judge:
+class Judge(Ledger):
     """The half of a circuit that learns. Its other half, :class:`~.circuit.Circuit`, admits."""
 
     __slots__ = (
-        "__weakref__", "_complained", "_mode", "_mode_reason", "_mode_until", "_ours", "_publish", "_seen",
-        "_since", "_storage", "_trials", "_wants", "_would_open", "breaker", "clock", "crew", "crews",
-        "group", "last_error", "latencies", "limit", "name", "now", "open_until", "plain", "policy",
-        "queue", "section", "take", "target", "window",
+        "_mode", "_mode_reason", "_mode_until", "_open_for", "_ours", "_publish", "_reopened", "_rng",
+        "_since", "_tidied", "_told", "_trials", "_wants", "_would_open", "crew", "crews", "group",
+        "open_until", "queue", "take", "target",
     )  # fmt: skip
 
     take: Callable[[], Attempt] | None
@@ -58,44 +58,38 @@ class Judge:
         group: str = "",
         storage: pybreaker.CircuitBreakerStorage | None = None,
         listeners: Iterable[pybreaker.CircuitBreakerListener] = (),
-        publish: Publish = discard,
+        publish: Publish = unheard,
         wants: Callable[[type[Event]], bool] = nobody,
         clock: Clock = SYSTEM,
+        rng: Random = _chance,
     ) -> None:
         policy = policy or CircuitPolicy()
-        self.name = name
+        super().__init__(name, policy, clock)
         self.group = group
         self.target: str | None = None
-        self.policy = policy
-        self.clock = clock
-        self.now = clock.monotonic
-        self.limit = policy.timeout
-        self.plain: set[type] = set()
-        self.window = Window(policy.window, policy.slices, self.now())
-        self.latencies = Latencies()
-        self.last_error = ""
         self.open_until = 0.0
         self.take = None
         self.crew = Crew()
         self.crews = [self.crew]
-        self.section = Section()
         self._trials: dict[Attempt, float] = {}
         self._mode = "auto"
         self._mode_until = math.inf
         self._mode_reason = ""
         self._publish = publish
         self._wants = wants
+        self._rng = rng
         self._would_open = False
-        self._complained = False
-        self._since = self.now()
+        self._since = self._tidied = self.now()
+        self._open_for = policy.reset_timeout
+        self._reopened = 0
+        self._told = 0.0
         self._ours = storage is None
-        self._seen = CLOSED
         self._storage = storage if storage is not None else ClockedStorage(clock, self.turned)
         self.breaker = Breaker(
             self.rewire,
             self.section,
             listeners,
-            fail_max=policy.fail_max or 1_000_000_000,
+            fail_max=policy.fail_max or NEVER,
             reset_timeout=policy.reset_timeout,
             success_threshold=policy.success_threshold,
             exclude=policy.exclude,
@@ -104,6 +98,7 @@ class Judge:
             throw_new_error_on_trip=False,
         )
         self._seen = self.breaker.state.name
+        self._look_soon()
         self.rewire()
 
     # ------------------------------------------------------------------ turning
@@ -115,16 +110,18 @@ class Judge:
             now = self.now()
             self._fold(now)
             old, self.crew = self.crew, Crew()
-            for attempt in list(old.all):
-                attempt.odd = True
-            old.dismiss()
+            old.retire()
             self.crews = [crew for crew in self.crews if crew.busy()] + [self.crew]
             self._trials.clear()
             was, self._seen = self._seen, self._storage.state
-            self._since = now
-            if self._seen == CLOSED:
+            if self._seen == OPEN:
+                if was == CLOSED and now - self._since >= self.policy.window:
+                    self._reopened = 0  # it was well for a whole window: this is a new illness
+                self._open_for = self._cooling_time()
+            elif self._seen == CLOSED:
                 self.window.forgive()
-            self.window.due = BATCH
+            self._since = now
+            self._look_soon()
             self._would_open = False
             self._set_open_until()
             self.rewire()
@@ -142,11 +139,20 @@ class Judge:
         )
         self.take = self.crew.idle.pop if ordinary else None
 
+    def _cooling_time(self) -> float:
+        """Seconds to stay open this time."""
+        policy, first = self.policy, self.breaker.reset_timeout
+        grown = first * policy.reset_multiplier ** min(self._reopened, _MOST_REOPENINGS)
+        seconds = max(first, min(grown, policy.reset_max))
+        if policy.reset_jitter:
+            seconds *= 1 + self._rng.uniform(0, policy.reset_jitter)
+        return max(seconds, self._told)
+
     def _set_open_until(self) -> None:
         if self._mode == "open":
             self.open_until = self._mode_until
         elif self._mode == "auto" and self._seen == OPEN and isinstance(self._storage, ClockedStorage):
-            self.open_until = self._storage.since + self.breaker.reset_timeout
+            self.open_until = self._storage.since + self._open_for
         else:
             self.open_until = 0.0
 
@@ -156,6 +162,14 @@ class Judge:
         if state != self._seen:
             self.turned()
         return state
+
+    def _reopen(self, told: float | None = None) -> None:
+        """A trial has failed, and the service may have told how long to wait."""
+        self._reopened += 1
+        self._told = told or 0.0
+        self.breaker.open()
+        self._notice()
+        self._told = 0.0
 
     def _tell_change(self, old: str, new: str, reason: str) -> None:
         event = CircuitChanged(at=self.clock.time(), circuit=self.name, old=old, new=new, reason=reason)
@@ -168,26 +182,20 @@ class Judge:
         self.conclude(attempt, result)
         return result
 
-    def conclude(self, attempt: Attempt, result: Any) -> None:
-        """As :meth:`ended`, for those who have the result already."""
+    def conclude(self, attempt: Attempt, result: Any, *, keep: bool = False) -> None:
+        """As :meth:`ended`, for those who have the result already. ``keep``: the permit stays taken."""
         seconds = self._spent(attempt)
         if attempt.expired:
             limit = attempt.deadline or 0.0
             if attempt.task is not None:
                 attempt.task.uncancel()
-            self.settle(attempt, Outcome.TIMEOUT, seconds)
-            _discard(result)
+            self.settle(attempt, Outcome.TIMEOUT, seconds, keep=keep)
+            discard(result)
             raise CallTimeout(self.name, limit)
         outcome = attempt.verdict
         if outcome is None or outcome is Outcome.SUCCESS:
             outcome = self._verdict(result)
-        self.settle(attempt, outcome, seconds, result=result)
-
-    def spoke_against(self, result: Any) -> str:
-        """Why a returned value speaks against the service, in words; empty if it does not."""
-        if self._verdict(result) is not Outcome.FAILURE:
-            return ""
-        return _describe(Outcome.FAILURE, None, result)
+        self.settle(attempt, outcome, seconds, result=result, keep=keep)
 
     def failed(self, attempt: Attempt, error: BaseException) -> bool:
         """The long way out with an error. True: our deadline ended the call, so raise CallTimeout."""
@@ -209,38 +217,6 @@ class Judge:
     def _spent(self, attempt: Attempt) -> float:
         return self.now() - attempt.began if attempt.began is not None else 0.0
 
-    def classify(self, error: BaseException) -> Outcome:
-        """What an error says about the service. A predicate that fails itself excuses nobody."""
-        try:
-            return self.policy.classify(error, self.breaker.excluded_exceptions)
-        except Exception:
-            self._complain("exclude= or ignore=")
-            return Outcome.FAILURE
-
-    def verdict(self, result: object) -> Outcome:
-        """What a returned value says about the service; one that ``failed=`` cannot read is a failure."""
-        try:
-            return self.policy.verdict(result)
-        except Exception:
-            self._complain("failed=")
-            return Outcome.FAILURE
-
-    def _complain(self, predicate: str) -> None:
-        if not self._complained:  # once: it would be said with every call
-            self._complained = True
-            _log.exception("circuit %r: the predicate in %s failed", self.name, predicate)
-
-    def _verdict(self, result: Any) -> Outcome:
-        kind = type(result)
-        if kind in self.plain or result is NO_RESULT:
-            return Outcome.SUCCESS
-        failed = self.policy.failed
-        if failed is never_failed or (failed is server_error and not _may_be_response(result)):
-            if len(self.plain) < _MOST_TYPES:  # programs make types too
-                self.plain.add(kind)
-            return Outcome.SUCCESS
-        return self.verdict(result)
-
     def settle(
         self,
         attempt: Attempt,
@@ -249,10 +225,15 @@ class Judge:
         error: BaseException | None = None,
         *,
         result: Any = None,
+        keep: bool = False,
     ) -> None:
-        """Learn how an admitted call ended: count it, judge it, take the permit back."""
+        """Learn how an admitted call ended: count it, judge it, take the permit back.
+
+        With ``keep`` the permit stays taken, since the work goes on: :meth:`let_go` takes it back.
+        """
         bad = outcome in _BAD
-        text = _describe(outcome, error, result) if bad else ""
+        text = describe(outcome, error, result) if bad else ""
+        slow = self._is_slow(seconds) and outcome is not VOID
         with self.section:
             now = self.now()
             window = self.window
@@ -261,13 +242,17 @@ class Judge:
             window.add(outcome)
             if outcome is not VOID:
                 self.latencies.note(seconds, now)
+            if slow:
+                window.add(SLOW)
             if bad:
                 self.last_error = text
+                if attempt.trial and attempt.told is None:
+                    attempt.told = retry_after(result if error is None else error, self.clock.time())
             elif attempt.deadline is not None and seconds > attempt.deadline:
                 window.add(LATE)
             if attempt.crew is self.crew:
                 self._tell_listeners(outcome, error, text)
-                self._judge(attempt, outcome)
+                self._judge(attempt, outcome, slow, seconds)
             if self._wants(CallEnded):
                 event = CallEnded(
                     at=self.clock.time(),
@@ -277,7 +262,25 @@ class Judge:
                     error=text,
                 )
                 self.section.later(self._publish, event)
+            if not keep:
+                self._release(attempt)
+
+    def let_go(self, attempt: Attempt) -> None:
+        """The work of an attempt whose outcome is known already has ended too."""
+        with self.section:
             self._release(attempt)
+
+    def broke(self, attempt: Attempt, error: BaseException) -> None:
+        """What had begun well, a stream, broke later. It counts; but a trial was decided at its beginning."""
+        if self.classify(error) is not FAILURE:
+            return
+        with self.section:
+            self._fold(self.now())
+            self.window.add(FAILURE)
+            self.last_error = describe(FAILURE, error, None)
+            if attempt.crew is self.crew and self._seen == CLOSED:
+                self.window.judge(FAILURE)
+                self._consider()
 
     def _release(self, attempt: Attempt) -> None:
         attempt.task = attempt.began = attempt.verdict = attempt.outer = attempt.queue = None
@@ -293,22 +296,27 @@ class Judge:
             elif outcome in _BAD:
                 listener.failure(self.breaker, error if error is not None else ResilientError(text))
 
-    def _judge(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _judge(self, attempt: Attempt, outcome: Outcome, slow: bool, seconds: float) -> None:
         storage = self._storage
         if attempt.trial:
-            if self._trials.pop(attempt, None) is None:
-                return
-            if outcome in _GOOD:
+            self._trials.pop(attempt, None)
+            if outcome in _GOOD and slow:
+                self.last_error = f"a trial took {seconds:.3g}s"
+                storage.increment_counter()
+                self._reopen()
+            elif outcome in _GOOD:
                 storage.reset_counter()
                 storage.increment_success_counter()
                 if self.breaker.success_counter >= self.breaker.success_threshold:
                     self.breaker.close()
             elif outcome in _BAD:
                 storage.increment_counter()
-                self.breaker.open()
+                self._reopen(attempt.told)
             self._notice()
         elif self._seen == CLOSED:
             self.window.judge(outcome)
+            if slow and outcome is not Outcome.EXCLUDED:
+                self.window.add(DRAGGED)
             if outcome in _GOOD:
                 if storage.counter:
                     storage.reset_counter()
@@ -323,11 +331,15 @@ class Judge:
         left, and at the success that reaches the volume.
         """
         window, policy = self.window, self.policy
-        bad, total = window.sums[BAD], window.total
+        bad, total, slow = window.sums[BAD], window.total, window.sums[DRAGGED]
         row = self.breaker.fail_counter
-        enough = bad and total >= policy.min_calls and bad >= policy.error_rate * total
+        enough = total >= policy.min_calls
+        ill = enough and bad and bad >= policy.error_rate * total
+        drags = enough and slow and policy.slow_duration is not None and slow >= policy.slow_rate * total
         window.due = BATCH
-        if enough or row >= self.breaker.fail_max:
+        if ill or drags or row >= self.breaker.fail_max:
+            if drags and not ill:
+                self.last_error = f"{slow} of {total} calls took longer than {policy.slow_duration:g}s"
             if self._mode == "auto" and not policy.observe:
                 self.breaker.open()
                 self._notice()
@@ -341,14 +353,21 @@ class Judge:
             window.due = len(window.fresh) + 1  # the next good call ends the row
         elif bad and total < policy.min_calls and bad >= policy.error_rate * policy.min_calls:
             window.due = min(BATCH, len(window.fresh) + policy.min_calls - total)
+        if policy.slow_duration is not None:
+            window.due = min(window.due, len(window.fresh) + self._soonest_slow(slow, total))
 
-    # ------------------------------------------------------------------ folding
+    def _soonest_slow(self, slow: int, total: int) -> int:
+        """After how many calls the share of slow ones could be too large, if all of them were slow."""
+        policy = self.policy
+        wanted = policy.slow_rate * total - slow
+        if wanted > 0 and policy.slow_rate == 1:
+            return BATCH  # not before the quick ones have left
+        more = int(wanted / (1 - policy.slow_rate)) if wanted > 0 else 0
+        return min(BATCH, max(1, more, policy.min_calls - total))
 
-    def rolled(self, now: float) -> None:
-        """The slice has ended: fold, and have the call that noticed it looked at, once it is counted."""
-        with self.section:
-            self._fold(now)
-            self.window.due = 1
+    def _look_soon(self) -> None:
+        """The judge has nothing to go by, or by other rules: say when to look first."""
+        self.window.due = BATCH if self.policy.slow_duration is None else 1
 
     def look(self) -> None:
         """Fold what was only appended, and judge."""
@@ -357,41 +376,11 @@ class Judge:
             if self._seen == CLOSED:
                 self._consider()
 
-    def _fold(self, now: float) -> None:
-        window = self.window
-        seconds = window.fold()  # before the slice changes: they ended in the one that is leaving
-        if seconds:
-            longest = self.latencies.add(seconds, min(now, window.end - window.step))
-            if self.limit is not None and longest > self.limit:
-                window.add(LATE, sum(one > self.limit for one in seconds))
-            if self._seen == CLOSED and self._storage.counter:
-                self._storage.reset_counter()
-        if now >= window.end:
-            window.roll(now)
-
-
-def _may_be_response(result: object) -> bool:
-    try:
-        return hasattr(result, "status") or hasattr(result, "status_code")
-    except Exception:  # a property of somebody's that raises
-        return False
-
-
-def _describe(outcome: Outcome, error: BaseException | None, result: Any) -> str:
-    """The last error as text: an error kept as object would hold frames, arguments and the task."""
-    if outcome is TIMEOUT and (error is None or isinstance(error, asyncio.CancelledError)):
-        return "timed out"
-    if error is None:
-        status = status_of(result)
-        return f"status {status}" if status is not None else f"bad result ({type(result).__name__})"
-    try:
-        return f"{type(error).__name__}: {error}"[:200]
-    except Exception:  # a __str__ of somebody's that fails must not hide the failure it describes
-        return type(error).__name__
-
-
-def _discard(result: Any) -> None:
-    close = getattr(result, "close", None)
-    if callable(close) and not asyncio.iscoroutinefunction(close):
-        with contextlib.suppress(Exception):  # the caller is to hear of the timeout
-            close()
+    def _tidy(self, now: float) -> None:
+        crew = self.crew
+        crew.note_idle()
+        if now - self._tidied >= self.policy.window:
+            self._tidied = now
+            crew.trim()
+            limit = self.limit  # without one, a call may take as long as it likes
+            crew.sweep(now, max(_LONGEST_CALL, 10 * limit) if limit is not None else math.inf)

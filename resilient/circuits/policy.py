@@ -7,9 +7,20 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Self, get_type_hints
+from typing import Any, Self, TypeGuard, get_type_hints
 
 from ..errors import CallRejected, ConfigError, NoInstance, RegistryError
+from .replies import callers_fault, never_failed, server_error, status_of
+
+__all__ = [
+    "CircuitPolicy",
+    "Exclusion",
+    "Outcome",
+    "callers_fault",
+    "never_failed",
+    "server_error",
+    "status_of",
+]
 
 Exclusion = type[BaseException] | Callable[[Any], bool]
 
@@ -34,59 +45,21 @@ class Outcome(IntEnum):
 # Looking a member up in its class takes 60 ns on Python 3.11, and a failing call would do it ten times.
 SUCCESS, FAILURE, TIMEOUT, EXCLUDED, VOID, SHORT_CIRCUITED, REJECTED = Outcome
 
-#: Statuses below 500 that speak against the service all the same: it was too slow, too early, too busy.
-_BUSY = frozenset({408, 425, 429})
-
-
-def status_of(thing: object) -> int | None:
-    """The HTTP status a response carries as ``status`` or ``status_code``; ``None`` if it carries none.
-
-    Only an integer between 100 and 599 counts: other things have a ``status`` too.
-    """
-    status = getattr(thing, "status", None)
-    if not isinstance(status, int):
-        status = getattr(thing, "status_code", None)
-    if isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 599:
-        return int(status)
-    return None
-
-
-def _status_in(error: BaseException) -> int | None:
-    """The HTTP status an error carries: its own, its ``response``'s, or its ``code``."""
-    status = status_of(error)
-    if status is None:
-        response = getattr(error, "response", None)
-        if response is not None:
-            status = status_of(response)
-    if status is None and not hasattr(error, "status"):
-        code = getattr(error, "code", None)
-        if isinstance(code, int) and not isinstance(code, bool) and 100 <= code <= 599:
-            status = int(code)
-    return status
-
-
-def callers_fault(error: object) -> bool:
-    """Whether an error or response carries an HTTP 4xx that the caller caused (all but 408, 425 and 429)."""
-    status = _status_in(error) if isinstance(error, BaseException) else status_of(error)
-    return status is not None and 400 <= status < 500 and status not in _BUSY
-
-
-def server_error(result: object) -> bool:
-    """Whether a result is an HTTP response that speaks against the service: 5xx, 408, 425 or 429."""
-    status = status_of(result)
-    return status is not None and (status >= 500 or status in _BUSY)
-
 
 def _require(good: bool, rule: str, value: object) -> None:
     if not good:
         raise ConfigError(f"{rule}, got {value!r}")
 
 
+def _number(value: Any) -> TypeGuard[float]:
+    # bool is an int to Python, but timeout=True is surely a mistake.
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _positive(name: str, value: float | None, *, optional: bool = False) -> None:
     if value is None and optional:
         return
-    # bool is an int to Python, but timeout=True is surely a mistake.
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    good = _number(value) and 0 < value < math.inf
     _require(good, f"{name} must be {'None or ' if optional else ''}a number of seconds above 0", value)
 
 
@@ -105,7 +78,13 @@ class CircuitPolicy:
     at least the share ``error_rate`` of them failed; or, if ``fail_max`` is given, at so many failures in
     a row. It then refuses for ``reset_timeout`` and lets ``trials`` calls at a time try;
     ``success_threshold`` good trials close it, one bad trial opens it again. A trial that has not ended
-    after ``trial_timeout`` (twice ``timeout``, or 60 s, unless given) counts as failed.
+    after ``trial_timeout`` (twice ``timeout``, or 60 s, unless given) counts as failed. With
+    ``slow_duration`` it also opens when the share ``slow_rate`` of calls took longer than that, and a trial
+    that did has failed.
+
+    Each trial that fails multiplies the next wait by ``reset_multiplier``, up to ``reset_max``; every wait is
+    stretched by a random share of up to ``reset_jitter``, so that many processes do not try in step. A trial
+    answered by 429 or 503 with ``Retry-After`` is believed, up to 300 s.
 
     ``timeout`` bounds one call: an ``async def`` is cancelled and raises
     :class:`~resilient.errors.CallTimeout`; a ``def`` cannot be interrupted, so sessions inside it take what
@@ -116,6 +95,11 @@ class CircuitPolicy:
     they never open a circuit, and a trial that ends so closes it. ``ignore`` lists errors that say nothing at
     all. ``failed`` says whether a *returned* value speaks against the service; by default an HTTP response
     with status 5xx, 408, 425 or 429 does. ``observe=True`` measures and tells but never refuses.
+
+    ``fallback_max_concurrent`` bounds the fallbacks under way, ``fallback_timeout`` the seconds that each
+    step of them may take where it is awaited. ``isolation="thread"`` runs plain functions in threads of the
+    circuit's own, ``pool_size`` at most and without a queue, so that the caller is released when the time is
+    up; circuits that name one ``thread_pool`` share it.
 
     The algorithm is that of Netflix Hystrix (rolling window, volume threshold, error percentage, trial),
     with permits bound to a generation so that a late answer cannot decide about a state it never saw.
@@ -137,11 +121,21 @@ class CircuitPolicy:
     ignore: tuple[Exclusion, ...] = ()
     failed: Callable[[Any], bool] = server_error
     observe: bool = False
+    slow_duration: float | None = None
+    slow_rate: float = 1.0
+    reset_multiplier: float = 1.0
+    reset_max: float = 60.0
+    reset_jitter: float = 0.1
+    fallback_max_concurrent: int | None = 100
+    fallback_timeout: float | None = 1.0
+    isolation: str = "caller"
+    thread_pool: str = ""
+    pool_size: int = 10
 
     def __post_init__(self) -> None:
-        rate = self.error_rate
-        good = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate <= 1
-        _require(good, "error_rate must be a share in (0, 1]", rate)
+        for name in ("error_rate", "slow_rate"):
+            rate = getattr(self, name)
+            _require(_number(rate) and 0 < rate <= 1, f"{name} must be a share in (0, 1]", rate)
         _whole("min_calls", self.min_calls)
         _positive("window", self.window)
         _whole("slices", self.slices)
@@ -152,6 +146,17 @@ class CircuitPolicy:
         _positive("trial_timeout", self.trial_timeout, optional=True)
         _positive("timeout", self.timeout, optional=True)
         _whole("max_concurrent", self.max_concurrent, optional=True)
+        _positive("slow_duration", self.slow_duration, optional=True)
+        factor, jitter = self.reset_multiplier, self.reset_jitter
+        _require(_number(factor) and 1 <= factor < 100, "reset_multiplier must be from 1 to 100", factor)
+        _positive("reset_max", self.reset_max)
+        _require(_number(jitter) and 0 <= jitter <= 1, "reset_jitter must be a share in [0, 1]", jitter)
+        _whole("fallback_max_concurrent", self.fallback_max_concurrent, optional=True)
+        _positive("fallback_timeout", self.fallback_timeout, optional=True)
+        where = self.isolation
+        _require(where in ("caller", "thread"), "isolation must be 'caller' or 'thread'", where)
+        _require(isinstance(self.thread_pool, str), "thread_pool must be a name", self.thread_pool)
+        _whole("pool_size", self.pool_size)
         for name in ("exclude", "ignore"):
             listed = getattr(self, name)
             if isinstance(listed, type) or callable(listed):
@@ -167,7 +172,14 @@ class CircuitPolicy:
     @classmethod
     def hystrix(cls, **changes: Any) -> Self:
         """Hystrix's own defaults: 1 s timeout, 10 at a time, 20 calls, 50 %, 5 s, 10 s window."""
-        return cls(**{"timeout": 1.0, "max_concurrent": 10, **changes})
+        preset: dict[str, Any] = {
+            "timeout": 1.0,
+            "max_concurrent": 10,
+            "reset_jitter": 0.0,
+            "fallback_max_concurrent": 10,
+            "fallback_timeout": None,
+        }
+        return cls(**{**preset, **changes})
 
     @classmethod
     def pybreaker(cls, **changes: Any) -> Self:
@@ -175,6 +187,7 @@ class CircuitPolicy:
         preset: dict[str, Any] = {
             "fail_max": 5,
             "reset_timeout": 60.0,
+            "reset_jitter": 0.0,
             "timeout": None,
             "max_concurrent": None,
             "min_calls": 1_000_000_000,
@@ -243,11 +256,6 @@ class CircuitPolicy:
 _WEIGHT = {Outcome.VOID: 0, Outcome.EXCLUDED: 1, Outcome.FAILURE: 2}
 
 
-def never_failed(result: object) -> bool:
-    """For ``failed=``: no returned value ever speaks against the service, only errors do."""
-    return False
-
-
 def _listed(error: BaseException, listed: tuple[Exclusion, ...]) -> bool:
     for one in listed:
         if isinstance(one, type):
@@ -293,6 +301,15 @@ ALIASES: Mapping[str, str] = {
     "limit": "max_concurrent",
     "exclude_exceptions": "exclude",
     "ignore_exceptions": "ignore",
+    "slow_call_duration": "slow_duration",
+    "slow_call_duration_threshold": "slow_duration",
+    "slow_call_rate": "slow_rate",
+    "slow_call_rate_threshold": "slow_rate",
+    "sleep_multiplier": "reset_multiplier",
+    "max_sleep_window": "reset_max",
+    "sleep_jitter": "reset_jitter",
+    "thread_pool_key": "thread_pool",
+    "core_size": "pool_size",
 }
 
 

@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ..errors import CallRejected, CallTimeout, ConfigError, ResilientError
+from ..errors import CallRejected, CallTimeout, ConfigError, FallbackFull, ResilientError
 from .attempt import Attempt
 from .circuit import Circuit
+from .deadlines import within
 from .policy import Outcome
 
 NOTHING: Any = object()
@@ -21,7 +22,9 @@ class Rescue:
 
     It answers refusals, failures and timeouts; never an excluded or ignored error, for a default answer to
     a wrong question would hide the mistake, and never a cancellation. If every step of the chain fails, the
-    caller sees the *primary* error, with the fallback's own error in its ``fallback_error``.
+    caller sees the *primary* error, with the fallback's own error in its ``fallback_error``. No more than
+    ``fallback_max_concurrent`` chains are at work at a time: beyond that the default answers, or FallbackFull
+    is raised, caused by the primary error.
     """
 
     __slots__ = ("_steps", "constant", "value")
@@ -64,18 +67,24 @@ class Rescue:
         self, circuit: Circuit, error: BaseException, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """The first answer of the chain, else the default, else the error."""
-        for step, asks in self._steps:
+        full = bool(self._steps) and not circuit.fallback_begins()
+        if self._steps and not full:
+            limit = circuit.policy.fallback_timeout
             try:
-                answer = step(*args, **kwargs, error=error) if asks else step(*args, **kwargs)
-                if isinstance(answer, Awaitable):
-                    answer = await answer
-            except Exception as second:
-                self._failed(circuit, error, second)
-            else:
-                self._worked(circuit, error)
-                return answer
+                for step, asks in self._steps:
+                    try:
+                        answer = step(*args, **kwargs, error=error) if asks else step(*args, **kwargs)
+                        if isinstance(answer, Awaitable):
+                            answer = await (answer if limit is None else within(limit, circuit.now, answer))
+                    except Exception as second:
+                        self._failed(circuit, error, second)
+                    else:
+                        self._worked(circuit, error)
+                        return answer
+            finally:
+                circuit.fallback_ended()
         try:
-            return self._last(circuit, error)
+            return self._last(circuit, error, full)
         finally:
             del error  # this frame is in its traceback: keeping it would make a ring
 
@@ -83,16 +92,21 @@ class Rescue:
         self, circuit: Circuit, error: BaseException, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """As :meth:`instead`, for plain functions."""
-        for step, asks in self._steps:
+        full = bool(self._steps) and not circuit.fallback_begins()
+        if self._steps and not full:
             try:
-                answer = step(*args, **kwargs, error=error) if asks else step(*args, **kwargs)
-            except Exception as second:
-                self._failed(circuit, error, second)
-            else:
-                self._worked(circuit, error)
-                return answer
+                for step, asks in self._steps:
+                    try:
+                        answer = step(*args, **kwargs, error=error) if asks else step(*args, **kwargs)
+                    except Exception as second:
+                        self._failed(circuit, error, second)
+                    else:
+                        self._worked(circuit, error)
+                        return answer
+            finally:
+                circuit.fallback_ended()
         try:
-            return self._last(circuit, error)
+            return self._last(circuit, error, full)
         finally:
             del error
 
@@ -127,9 +141,11 @@ class Rescue:
             return self.instead_now(circuit, ResilientError(words), args, kwargs)
         return result
 
-    def _last(self, circuit: Circuit, error: BaseException) -> Any:
+    def _last(self, circuit: Circuit, error: BaseException, full: bool) -> Any:
         if self.value is NOTHING:
             try:
+                if full:
+                    raise FallbackFull(circuit.name, circuit.policy.fallback_max_concurrent or 0) from error
                 raise error
             finally:
                 del error

@@ -37,6 +37,13 @@ class Section:
         if outermost and self._notes:
             self._tell()
 
+    def anew(self) -> None:
+        """In a child process: whoever held the locks does not run here."""
+        self._lock = threading.RLock()
+        self._telling = threading.Lock()
+        self._depth = 0
+        self._notes = []
+
     def later(self, told: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call ``told`` when the lock is free: at the end of the section, or now if nobody is in one."""
         self._notes.append((told, args, kwargs))

@@ -18,6 +18,7 @@ class CircuitSnapshot:
     ``state`` is ``closed``, ``open`` or ``half-open``; ``mode`` is ``auto``, or ``open``/``closed`` while
     somebody holds it there by hand (for ``mode_left`` seconds; ``None``: until told otherwise). ``counts``
     holds the last ``window`` seconds by outcome; ``latency`` the last minute of calls that were made.
+    ``abandoned`` counts threads at work for callers who have left.
     """
 
     name: str
@@ -41,6 +42,9 @@ class CircuitSnapshot:
     min_calls: int
     error_threshold: float
     observe: bool = False
+    slow_rate: float = 0.0
+    isolation: str = "caller"
+    abandoned: int = 0
     last_error: str = ""
     latency: Histogram = field(default_factory=Histogram)
 
@@ -75,6 +79,9 @@ class CircuitSnapshot:
             "min_calls": self.min_calls,
             "error_threshold": self.error_threshold,
             "observe": self.observe,
+            "slow_rate": round(self.slow_rate, 4),
+            "isolation": self.isolation,
+            "abandoned": self.abandoned,
             "last_error": self.last_error,
             "latency": {
                 "mean": round(self.latency.mean, 6),

@@ -7,10 +7,11 @@ from itertools import count
 
 from .policy import FAILURE, SHORT_CIRCUITED, SUCCESS, TIMEOUT, Outcome
 
-#: Columns of the window: the outcomes, then what fallbacks did and what came late, then the judge's two.
-FALLBACK_SUCCESS, FALLBACK_FAILURE, LATE = 7, 8, 9
-GOOD, BAD = 10, 11
-COLUMNS = 12
+#: Columns of the window: the outcomes, then what fallbacks did and what came late or was slow, then what only
+#: the judge reads: good calls, bad ones, and those of either that were slow.
+FALLBACK_SUCCESS, FALLBACK_FAILURE, FALLBACK_REJECTED, LATE, SLOW = 7, 8, 9, 10, 11
+GOOD, BAD, DRAGGED = 12, 13, 14
+COLUMNS = 15
 
 #: Good calls are only appended; so many are folded into the counts at a time.
 BATCH = 128
@@ -21,8 +22,8 @@ class Window:
 
     A call that went well costs one ``append`` to :attr:`fresh`; the owner folds the list when it has
     ``due`` entries, when the slice ends, or when somebody looks. The partial slice counts, so the window
-    reaches between ``length - length/slices`` and ``length`` seconds back. GOOD and BAD are the two columns
-    the judge reads, and all that :meth:`forgive` clears when a circuit closes.
+    reaches between ``length - length/slices`` and ``length`` seconds back. GOOD, BAD and DRAGGED are what the
+    judge reads, and all that :meth:`forgive` clears when a circuit closes.
     """
 
     __slots__ = (
@@ -106,8 +107,8 @@ class Window:
         """Forget what the judge reads; what people read stays."""
         for counts in self._ring:
             if counts is not None:
-                counts[GOOD] = counts[BAD] = 0
-        self.sums[GOOD] = self.sums[BAD] = 0
+                counts[GOOD] = counts[BAD] = counts[DRAGGED] = 0
+        self.sums[GOOD] = self.sums[BAD] = self.sums[DRAGGED] = 0
 
     @property
     def total(self) -> int:

@@ -19,7 +19,19 @@ from .parser import source_name
 
 DISTRIBUTION = "resilient-sidecar"
 #: What the registry program reads, after RESILIENT_REGISTRY_.
-REGISTRY_VARIABLES = ("HOST", "PORT", "TOKEN", "READ_TOKEN", "ZONE")
+REGISTRY_VARIABLES = (
+    "HOST",
+    "PORT",
+    "TOKEN",
+    "READ_TOKEN",
+    "ZONE",
+    "PEERS",
+    "PEER_WAIT",
+    "DELTA",
+    "RATE_LIMIT",
+    "SELF_PRESERVATION",
+    "STRICT_EUREKA",
+)
 #: Ours, but no setting of a service.
 DEBUG = "RESILIENT_DEBUG"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import random
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -38,6 +39,13 @@ class WildClock(ManualClock):
 
     def step(self, seconds: float) -> None:
         self._monotonic += seconds
+
+
+class Still(random.Random):
+    """Chance that always chooses the least: circuits stay open exactly as long as they were told."""
+
+    def random(self) -> float:
+        return 0.0
 
 
 class Service:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from circuit_kit import KINDS, Service, WildClock
+from circuit_kit import KINDS, Service, Still, WildClock
 
 from resilient import Runtime
 from resilient.events import CircuitChanged
@@ -18,7 +18,7 @@ def clock() -> WildClock:
 
 @pytest.fixture(autouse=True)
 def runtime(clock: WildClock) -> Iterator[Runtime]:
-    with Runtime(clock=clock).active() as runtime:
+    with Runtime(clock=clock, rng=Still()).active() as runtime:
         yield runtime
 
 

@@ -165,6 +165,7 @@ def test_turned_by_the_breakers_own_methods(serve, clock, turns):
 def test_counters_are_pybreakers(serve):
     service = serve(fail_max=5)
     breaker = service.f.circuit.breaker
+    service.good()
     service.bad(3)
     assert breaker.fail_counter == 3
     service.good()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from circuit_kit import Still
 
 from resilient import CircuitOpen
 from resilient.circuits import attempt as attempts
@@ -63,7 +64,7 @@ def test_a_circuit_of_its_own_clock_needs_no_runtime():
     from resilient.circuits.circuit import Circuit
 
     clock = ManualClock()
-    alone = Circuit("alone", clock=clock)
+    alone = Circuit("alone", clock=clock, rng=Still())
     alone.open()
     with pytest.raises(CircuitOpen):
         alone.admit(len)

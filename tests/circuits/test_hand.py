@@ -218,6 +218,15 @@ def test_a_hold_that_ends_is_noticed_by_the_call_itself(serve, clock):
     assert service.state == "closed"
 
 
+def test_after_a_hold_it_opens_though_nobody_looked(serve, clock):
+    service = serve()
+    service.f.close(1)
+    service.bad(30)
+    clock.advance(1)
+    service.bad(20)
+    service.refused()
+
+
 def test_closing_by_hand_cleans_the_window(serve):
     service = serve()
     service.bad(19)

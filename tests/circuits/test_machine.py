@@ -54,6 +54,7 @@ class Calls(RuleBasedStateMachine):
             max_concurrent=LIMIT,
             count_rejections=False,
             trial_timeout=TRIAL_TIMEOUT,
+            reset_jitter=0,
             timeout=None,
             exclude=Excluded,
         )

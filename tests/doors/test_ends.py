@@ -100,7 +100,7 @@ async def test_a_post_on_such_a_connection_is_not_repeated(estate: Estate) -> No
 async def test_a_connection_that_stands_still_is_given_up(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resilient.aiohttp.client.PATIENCE", 0.1)
+    monkeypatch.setattr("resilient.aiohttp.tries.PATIENCE", 0.1)
     runtime, (slow, hang) = estate("slow", "hang")
     async with make_session() as http:
         for url in ("http://orders/x", f"{slow.url}/x"):
@@ -114,7 +114,7 @@ async def test_a_connection_that_stands_still_is_given_up(
 
 
 async def test_a_slow_body_is_no_standstill(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resilient.aiohttp.client.PATIENCE", 0.05)  # a drop comes each 10 ms
+    monkeypatch.setattr("resilient.aiohttp.tries.PATIENCE", 0.05)  # a drop comes each 10 ms
     estate("drip")
     async with make_session() as http, http.get("http://orders/x") as response:
         assert await response.read() == b".........."

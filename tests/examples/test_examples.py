@@ -33,8 +33,9 @@ def example(name: str, **environ: str) -> list[str]:
         text=True,
         timeout=30,
     )
-    # What circuits do is logged; nothing else is.
-    logged = [line for line in done.stderr.splitlines() if "circuit_changed" not in line]
+    # What circuits do is logged, and who is left out; nothing else is.
+    usual = ("circuit_changed", "instance_ejected")
+    logged = [line for line in done.stderr.splitlines() if not any(word in line for word in usual)]
     assert (done.returncode, logged) == (0, [])
     return done.stdout.splitlines()
 
@@ -68,6 +69,17 @@ def test_from_pybreaker() -> None:
         "audit: payments is open",
         "down -> ConnectionError",
         "good -> CircuitOpen",
+    ]
+
+
+def test_pick_database() -> None:
+    assert example("pick_database.py") == [
+        "writes go to primary",
+        "reads were answered by replica-1 replica-2",
+        "primary: healthy",
+        "replica-1: healthy",
+        "replica-2: healthy",
+        "replica-3: ejected refused the connection",
     ]
 
 

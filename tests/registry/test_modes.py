@@ -102,7 +102,7 @@ async def test_case_85_the_four_warnings(enabled: bool, silent: bool, begins: st
 
 
 def test_the_switches_can_be_set() -> None:
-    found = read_settings(env={}, strict=True, delta=False, self_preservation=False)
+    found = read_settings(env={}, strict_eureka=True, delta=False, self_preservation=False)
     assert (found.factor, found.delta, found.preservation.enabled) == (2.0, False, False)
     env = {
         "RESILIENT_REGISTRY_STRICT_EUREKA": "yes",
