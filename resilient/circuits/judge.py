@@ -19,7 +19,7 @@ from .listeners import Breaker
 from .policy import FAILURE, TIMEOUT, VOID, CircuitPolicy, Outcome
 from .replies import retry_after
 from .storage import ClockedStorage
-from .window import BAD, BATCH, DRAGGED, LATE, SLOW
+from .window import BAD, BATCH, DRAGGED, GOOD, LATE, SLOW
 
 __all__ = ["CLOSED", "HALF_OPEN", "NO_RESULT", "OPEN", "Judge", "nobody"]
 
@@ -233,7 +233,8 @@ class Judge(Ledger):
         """
         bad = outcome in _BAD
         text = describe(outcome, error, result) if bad else ""
-        slow = self._is_slow(seconds) and outcome is not VOID
+        longest = self.policy.slow_duration
+        slow = longest is not None and seconds > longest and outcome is not VOID
         with self.section:
             now = self.now()
             window = self.window
@@ -331,11 +332,14 @@ class Judge(Ledger):
         left, and at the success that reaches the volume.
         """
         window, policy = self.window, self.policy
-        bad, total, slow = window.sums[BAD], window.total, window.sums[DRAGGED]
+        sums = window.sums
+        bad = sums[BAD]
+        total = sums[GOOD] + bad
+        slow = sums[DRAGGED]
         row = self.breaker.fail_counter
         enough = total >= policy.min_calls
         ill = enough and bad and bad >= policy.error_rate * total
-        drags = enough and slow and policy.slow_duration is not None and slow >= policy.slow_rate * total
+        drags = slow and enough and policy.slow_duration is not None and slow >= policy.slow_rate * total
         window.due = BATCH
         if ill or drags or row >= self.breaker.fail_max:
             if drags and not ill:

@@ -16,7 +16,7 @@ from resilient.clock import ManualClock
 
 Answer = Callable[[int, float, Random], tuple[float, int]]  # (copy, now) -> (seconds, status)
 SEEDS = range(8)
-FEW = range(3)  # where a run is long
+FEW = range(2)  # where a run is long
 
 
 class Run:

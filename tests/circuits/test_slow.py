@@ -58,10 +58,12 @@ def test_all_of_them_must_be_slow_by_default(serve, clock):
 
 def test_all_within_one_slice(serve, clock):
     service = serve(slow_duration=0.001)
-    slowly(service, clock, 0.002, 19)
-    assert service.state == "closed"
-    slowly(service, clock, 0.002)
-    assert service.state == "open"
+    for _ in range(2):
+        slowly(service, clock, 0.002, 19)
+        assert service.state == "closed"
+        slowly(service, clock, 0.002)
+        assert service.state == "open"
+        service.f.close()
 
 
 def test_the_quick_ones_leave_the_window_first(serve, clock):
