@@ -17,7 +17,7 @@ SECTIONS = ("circuits", "many", "memory", "pick", "session")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code: 0; 1 beyond a hard limit (not of a short run); 2 if a contender does not prove itself."""
+    """The exit code: 0; 1 beyond a hard limit (unless short); 2 if a contender does not prove itself."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section (may be repeated)")
     parser.add_argument("--short", action="store_true", help="fewer rounds: a look, not a measurement")

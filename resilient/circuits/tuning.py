@@ -21,6 +21,7 @@ _DEFAULTS = CircuitPolicy()
 #: Decided when the function is decorated, or the first call made.
 _FIXED = ("isolation", "thread_pool")
 RUN_TIME = "run time"
+_NOTHING: Mapping[str, str] = {}
 
 
 class Tuned(Judge):
@@ -33,7 +34,7 @@ class Tuned(Judge):
     ) -> None:
         super().__init__(name, *args, **kwargs)
         #: Whatever is neither default nor written in the code: by setting, where it came from.
-        self._sources: Mapping[str, str] = variables or {}
+        self._sources: Mapping[str, str] = variables or _NOTHING
 
     def configure(self, *, by: str = "", **changes: Any) -> CircuitPolicy:
         """Change settings now, all of them or none; answers the policy that holds from now on.
