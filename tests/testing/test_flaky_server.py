@@ -34,6 +34,8 @@ def get(server: Flaky, path: str = "/", timeout: float = 5.0, **options: Any) ->
 def refused(server: Flaky) -> bool:
     try:
         socket.create_connection(("127.0.0.1", server.port), 5).close()
+    except ConnectionResetError:
+        return False  # in the very moment of closing: not yet
     except ConnectionRefusedError:
         return True
     return False
