@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from .balancing.dialect import STANDARD, Dialect, Verdict, status_of
 from .balancing.picks import Tries
 from .circuits.attempt import current_attempt, watch
+from .circuits.policy import status_of as returned_status
 from .door import own_limit, retry_after
 from .errors import ConfigError
 from .runtime import Runtime, current
@@ -105,7 +106,7 @@ def balanced(
                             if not _again(runtime, tries, _status(error), error):
                                 raise
                             continue
-                        if not _again(runtime, tries, _returned_status(result), result):
+                        if not _again(runtime, tries, returned_status(result), result):
                             return result
                 raise AssertionError("tries end with an answer or an error")
 
@@ -126,7 +127,7 @@ def balanced(
                         if not _again(runtime, tries, _status(error), error):
                             raise
                         continue
-                    if not _again(runtime, tries, _returned_status(result), result):
+                    if not _again(runtime, tries, returned_status(result), result):
                         return result
             raise AssertionError("tries end with an answer or an error")
 
@@ -151,14 +152,6 @@ def _status(error: Exception) -> int | None:
     if type(error.__cause__).__module__ == "aiohttp.http_exceptions" and hasattr(error, "status"):
         error.status = 0  # aiohttp's parser says 400 of an answer that is not HTTP; the instance did not
     return status_of(error)
-
-
-def _returned_status(result: object) -> int | None:
-    for name in ("status", "status_code"):
-        value = getattr(result, name, None)
-        if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
-            return int(value)
-    return None
 
 
 class _AnyLibrary(Dialect):

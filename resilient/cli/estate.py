@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
@@ -13,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from ..discovery.client import RegistryClient
+from ..discovery.client import RegistryClient, why
 from ..discovery.locate import Located, locate
 from ..errors import RegistryRefused, RegistrySilent, WireError
 from ..eureka.json import parse
@@ -186,21 +185,6 @@ def meaning(status: int, *, given: bool, source: str) -> str:
             "one here with --token or RESILIENT_TOKEN"
         )
     return {429: "too many wrong tokens came from here; wait a minute"}.get(status, "")
-
-
-def why(error: BaseException) -> str:
-    """A few words of our own: what libraries say may hold the URL, and what servers say is not ours."""
-    if isinstance(error, WireError):
-        return f"the answer makes no sense: {error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "host name not found"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return os.strerror(error.os_error.errno).lower() if error.os_error.errno else "cannot connect"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "closed the connection without an answer"
-    return type(error).__name__
 
 
 def _row(instance: Instance) -> Row:

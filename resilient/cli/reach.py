@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import aiohttp
 
+from ..discovery.client import why
 from ..discovery.locate import MDNS_WAIT, Located, answers, locate
 from ..errors import RegistryError, RegistryUnknown, ResilientError, WireError
 from ..settings import DEFAULT_REGISTRY, RegistryAddress, Settings
 from .checkup import Check
-from .estate import Estate, Reply, meaning, number, text, why
+from .estate import Estate, Reply, meaning, number, text
 from .parser import source_name
 
 #: Seconds of difference between two clocks that are worth a word, and that are too many.

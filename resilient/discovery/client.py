@@ -205,7 +205,7 @@ class RegistryClient:
             try:
                 reply = await self._send(door, method, url, body, timeout, parse=parse)
             except (aiohttp.ClientError, OSError, TimeoutError, WireError) as error:
-                tried.append((door.address.url, _why(error)))
+                tried.append((door.address.url, why(error)))
             else:
                 if 200 <= reply.status < 300 or reply.status in also:
                     self._worked(door)
@@ -328,7 +328,7 @@ def _path(service: str, id: str) -> str:
     return f"apps/{_app(service)}/{quote(id, safe='')}"
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """A few words of our own: what libraries say may hold the URL, and what servers say is not ours."""
     if isinstance(error, WireError):
         return f"the answer makes no sense: {error}"
