@@ -14,6 +14,7 @@ from .errors import (
     CircuitFull,
     CircuitOpen,
     ConfigError,
+    FallbackFull,
     NoInstance,
     ResilientError,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "CircuitPolicy",
     "ConfigError",
     "Directory",
+    "FallbackFull",
     "Instance",
     "NoInstance",
     "Outcome",

@@ -138,6 +138,12 @@ class _PerRequest:
         guard = self.guard
         return None if guard is None else guard.circuit or guard.find()
 
+    def hit(self) -> None:
+        """A call need not be made: its answer is there, or on its way."""
+        circuit = self.circuit
+        if circuit is not None:
+            circuit.count_cached()
+
     def kept(self, value: Any, error: BaseException | None) -> tuple[Any] | None:
         """What is remembered of a call that has ended: its value, or nothing."""
         if error is not None:
@@ -161,11 +167,14 @@ class _PerRequest:
                 return await function(*args, **kwargs)
             flight, mine = found
             if type(flight) is tuple:
+                self.hit()
                 return flight[0]
             if mine:
                 flight.depart(args, kwargs)
             elif flight.loop is not asyncio.get_running_loop() or key in _INSIDE.get():
                 return await function(*args, **kwargs)
+            else:
+                self.hit()
             rescue = self.rescue
             if rescue is None:
                 return await flight.wait(flight.joining())
@@ -215,6 +224,7 @@ class _PerRequest:
                 return self.bare(*args, **kwargs)
             landing, mine = found
             if type(landing) is tuple:
+                self.hit()
                 return landing[0]
             if mine:
                 break
@@ -222,6 +232,7 @@ class _PerRequest:
                 return self.bare(*args, **kwargs)
             answer = landing.wait()
             if answer is not None:
+                self.hit()
                 return answer[0]
 
         def over(value: Any, error: BaseException | None) -> None:

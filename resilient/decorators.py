@@ -71,12 +71,14 @@ class PolicyOptions(TypedDict, total=False):
     isolation: Literal["caller", "thread"]
     thread_pool: str
     pool_size: int
+    idle_timeout: float | None
 
 
 class _Hand:
     """What can be done with a circuit by whoever holds its decorated function or its handle."""
 
     guard: Guard
+    _enabled: bool
 
     @property
     def circuit(self) -> Circuit:
@@ -89,13 +91,13 @@ class _Hand:
         """``closed``, ``open`` or ``half-open``."""
         return self.circuit.state
 
-    def open(self, seconds: float | None = None, *, reason: str = "") -> None:
+    def open(self, seconds: float | None = None, *, reason: str = "", by: str = "") -> None:
         """Open it by hand; for ``seconds`` without trials, if given (``math.inf``: until :meth:`close`)."""
-        self.circuit.open(seconds, reason=reason)
+        self.circuit.open(seconds, reason=reason, by=by)
 
-    def close(self, seconds: float | None = None, *, reason: str = "") -> None:
+    def close(self, seconds: float | None = None, *, reason: str = "", by: str = "") -> None:
         """Close it by hand with a clean window; held closed for ``seconds``, if given."""
-        self.circuit.close(seconds, reason=reason)
+        self.circuit.close(seconds, reason=reason, by=by)
 
     def snapshot(self) -> CircuitSnapshot:
         """The circuit at this moment: state, counts, rates, latencies."""
@@ -108,13 +110,17 @@ class _Hand:
         """
         return self.circuit.configure(by=by, **changes)
 
+    def unconfigure(self, *names: str, by: str = "") -> CircuitPolicy:
+        """Take back what was changed at run time: these settings, or all. What lies below holds again."""
+        return self.circuit.untune(*names, by=by)
+
     def settings(self) -> list[Row]:
         """Every setting with its value, its source and the variable that can set it."""
         return self.circuit.settings()
 
     def attempt(self) -> Block:
         """The same circuit around a block: ``with pay.attempt() as attempt:`` (or ``async with``)."""
-        return Block(self.guard)
+        return Block(self.guard, self._enabled)
 
 
 if TYPE_CHECKING:
@@ -137,7 +143,6 @@ class Protected(_Hand, _Base[P, R]):
 
     _function: Callable[..., Any]
     _rescue: Rescue | None
-    _enabled: bool
 
     @overload
     def __get__(self, instance: None, owner: type, /) -> Self: ...
@@ -228,6 +233,7 @@ class CircuitHandle(_Hand):
 
     def __init__(self, guard: Guard, default: Any, fallback: Any) -> None:
         self.guard = guard
+        self._enabled = _is_enabled()
         self._default = default
         self._fallback = fallback
 
@@ -339,6 +345,10 @@ def circuit(
     return CircuitHandle(guard, default, fallback)
 
 
+def _is_enabled() -> bool:
+    return os.environ.get("RESILIENT_ENABLED", "1").strip().lower() not in ("0", "false", "no", "off")
+
+
 def _protect(function: Callable[P, R], guard: Guard, default: Any, fallback: Any) -> Protected[P, R]:
     name = guard.name
     if isinstance(function, staticmethod | classmethod):
@@ -351,7 +361,7 @@ def _protect(function: Callable[P, R], guard: Guard, default: Any, fallback: Any
     if isinstance(function, Protected):
         raise ConfigError(f"{name}: this function stands behind circuit {function.guard.name!r} already")
     rescue = rescue_for(function, default, fallback, name)
-    enabled = os.environ.get("RESILIENT_ENABLED", "1").strip().lower() not in ("0", "false", "no", "off")
+    enabled = _is_enabled()
     shell: Callable[..., Any] = function
     if enabled:
         policy = guard.policy

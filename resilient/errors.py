@@ -70,8 +70,11 @@ class CircuitFull(CallRejected):
 class FallbackFull(ResilientError):
     """The call failed, and as many fallbacks as ``fallback_max_concurrent`` allows are at work already.
 
-    ``__cause__`` is why the fallback was to be asked.
+    ``__cause__`` is why the fallback was to be asked. Servers answer it as they answer a refused call, but it
+    is none: the call may have gone out.
     """
+
+    retry_after: float | None = None
 
     def __init__(self, circuit: str, limit: int) -> None:
         super().__init__(f"no fallback for circuit {circuit!r}: fallback_max_concurrent={limit} are at work")
@@ -114,6 +117,14 @@ class CallTimeout(ResilientError, TimeoutError):
         super().__init__(f"call through circuit {circuit!r} took longer than {seconds:g}s")
         self.circuit = circuit
         self.seconds = seconds
+
+
+class InsecureRedirect(ResilientError):
+    """A server reached by https pointed to plain http, where anybody could listen. Nobody went there."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"redirected from https to {url[:200]!r}, which is plain http: not followed")
+        self.url = url
 
 
 class RegistryError(ResilientError):

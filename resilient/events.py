@@ -69,6 +69,66 @@ class ConfigChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRead(Event):
+    """The settings file has changed: it was read, or ``problem`` says what is wrong with it, and the cure.
+
+    ``circuits`` are the names of its sections.
+    """
+
+    path: str
+    circuits: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def severity(self) -> str:
+        return "warning" if self.problem else self.level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorActed(Event):
+    """Somebody turned a circuit by hand from afar: ``action`` is ``open``, ``close``, ``auto`` or ``reset``.
+
+    ``until`` is when it ends by itself, seconds since the epoch; ``None``: not by itself. ``command`` is the
+    id of the command.
+    """
+
+    level: ClassVar[str] = "warning"
+    circuit: str
+    action: str
+    by: str = ""
+    reason: str = ""
+    until: float | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredFromCache(Event):
+    """A call was answered by what the same request had asked before. Only while somebody subscribes to it."""
+
+    level: ClassVar[str] = "debug"
+    circuit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsCollapsed(Event):
+    """``calls`` single calls for ``keys`` different keys became one. Only while somebody subscribes to it."""
+
+    level: ClassVar[str] = "debug"
+    circuit: str
+    calls: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryDenied(Event):
+    """A call was not repeated, for its retry budget is used up. Only while somebody subscribes to it."""
+
+    level: ClassVar[str] = "debug"
+    circuit: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceEjected(Event):
     """A balancer stopped choosing an instance for ``seconds``, because of ``reason``."""
 
@@ -119,15 +179,27 @@ class RegistryChanged(Event):
         return "info" if self.what == "connected" else self.level
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedChanged(Event):
+    """The registry's feed of changes: ``what`` is ``live`` or ``lost``; without it the directory is polled."""
+
+    url: str
+    what: str
+    detail: str = ""
+
+
 #: What is worth a log line. Single calls are not: snapshots count them.
 LOGGED: tuple[type[Event], ...] = (
     CircuitChanged,
     ConfigChanged,
     DirectoryChanged,
+    FeedChanged,
     InstanceEjected,
     InstanceRestored,
     LeaseChanged,
+    OperatorActed,
     RegistryChanged,
+    SettingsRead,
 )
 
 Handler = Callable[[Any], None]

@@ -220,7 +220,12 @@ class _Course:
         if self._number >= rules.attempts or not self.may(0.0):
             return None
         pause = rules.pause(error, self._number)
-        if pause is None or not self.may(pause) or not rules.budget.withdraw(rules.clock.monotonic()):
+        if pause is None or not self.may(pause):
+            return None
+        granted = rules.budget.withdraw(rules.clock.monotonic())
+        if self._attempt is not None:
+            self._attempt.retries(granted, error)
+        if not granted:
             return None
         self._number += 1
         return pause

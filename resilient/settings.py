@@ -231,6 +231,7 @@ class Settings:
     admin_token: str = _option("", _secret, "a token without blanks", secret=True)
     admin_port: int = _option(0, _port, "9090")
     enabled: bool = _option(True, _switch, "0")
+    settings: str = _option("", _text, "/etc/orders/settings.toml")
     register: bool = _option(True, _switch, "0")
     sign_out: bool = _option(True, _switch, "0")
     mdns: bool = _option(True, _switch, "0")
@@ -239,6 +240,7 @@ class Settings:
     renew_every: float = _option(30.0, _seconds(1, 3600), "30")
     expire_after: float = _option(90.0, _seconds(2, 86_400), "90")
     push_interval: float = _option(5.0, _seconds(0.05, 3600), "5")
+    wait_for_instances: float = _option(0.0, _seconds(0, 3600), "3")
 
     #: Where each value came from: ``argument``, ``default``, or the name of an environment variable.
     sources: Mapping[str, str] = field(default_factory=lambda: _NOTHING, compare=False, repr=False)

@@ -24,6 +24,7 @@ ALL = [
     errors.CallRejected("not made"),
     errors.ResilientError("something"),
     errors.FallbackFull("pay", 5),
+    errors.InsecureRedirect("http://elsewhere/"),
 ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .allowance import Allowance
 from .policy import Outcome
 from .replies import retry_after
 
@@ -58,7 +59,7 @@ class Attempt:
         self.told: float | None = None
         self.queue: Any = None
         self.deadline: float | None = circuit.limit
-        self.outer: Attempt | None = None
+        self.outer: Attempt | Allowance | None = None
 
     def expire(self) -> None:
         """The deadline has passed: cancel the task that makes the call."""
@@ -101,6 +102,10 @@ class Attempt:
         self.verdict = None  # what an earlier request was answered says nothing about this one
         if self.circuit.target is None:
             self.circuit.target = service
+
+    def retries(self, granted: bool, error: BaseException) -> None:
+        """The call is repeated after ``error``, or is not because its retry budget is used up: count it."""
+        self.circuit.count_retry(granted, type(error).__name__)
 
     @property
     def overtaken(self) -> bool:
@@ -188,8 +193,13 @@ _NOBODY: frozenset[Attempt] = frozenset()
 
 #: The value names the attempt and the moment it began, so that a task which outlived its call never
 #: meets the attempt's next user.
-Present = tuple[Attempt, float, "Present | None"]
+Present = tuple[Attempt | Allowance, float, "Present | None"]
 CURRENT: ContextVar[Present | None] = ContextVar("resilient_attempt", default=None)
+
+_over = Allowance(0.0, float)
+_over.close()
+#: Below an allowance: who looks only at the innermost one takes "nothing below it" for an attempt's mark.
+BOTTOM: Present = (_over, 0.0, None)
 
 #: Whether anything in this process may ask for the attempt: circuits set the variable only then.
 watched = False
@@ -207,15 +217,32 @@ def current_attempt() -> Attempt | None:
     Sessions use it to show responses and to take what is left of the time. Code that imports it before
     the first call under way sees every call.
     """
+    found = standing_in()
+    return None if isinstance(found, Allowance) else found
+
+
+def standing_in() -> Attempt | Allowance | None:
+    """What this code runs in: an attempt, or only a request whose caller has so much time."""
     return _alive(CURRENT.get())
 
 
-def _alive(found: Present | None) -> Attempt | None:
+def time_left() -> float | None:
+    """Seconds left of the call, or of the inbound request, that this code runs in; ``None`` without limit.
+
+    For whatever takes a timeout of its own. Never negative.
+    """
+    found = standing_in()
+    return found.remaining() if found is not None else None
+
+
+def _alive(found: Present | None) -> Attempt | Allowance | None:
     if found is None:
         return None
     attempt, began, outer = found
     if attempt.began is not began:
         return _alive(outer)  # that call is over; the attempt may serve another one by now
+    if isinstance(attempt, Allowance):
+        return attempt
     attempt.odd = True  # held by somebody: not for use again
     if outer is not None and attempt.outer is None:
         attempt.outer = _alive(outer)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import CallRejected, CallTimeout
 from . import attempt as present
+from .allowance import shortened
 from .attempt import CURRENT
 from .guard import Guard
 from .rescue import Rescue
@@ -30,8 +31,15 @@ def named(call: F, f: Any) -> F:
     return call
 
 
+def _constant(rescue: Rescue | None) -> tuple[bool, Any]:
+    """Whether a refused call is answered at once, and with what: asked once, not in each call."""
+    return (True, rescue.value) if rescue is not None and rescue.constant else (False, None)
+
+
 def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
     """``f`` behind the circuit that ``guard`` finds, with the circuit's deadline."""
+
+    constant, value = _constant(rescue)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         c = guard.circuit or guard.find()
@@ -40,9 +48,9 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
             window = c.window
             if t >= window.end:
                 c.look()
-            if rescue is not None and rescue.constant:
+            if constant:
                 next(window.answered)
-                return rescue.value
+                return value
             next(window.shut)
             if rescue is None:
                 raise c.refusal()
@@ -73,7 +81,12 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
         live[a] = None
         if not queue.armed:
             queue.arm()
-        token = _enter((a, began, _now_in())) if present.watched else None
+        token = None
+        if present.watched:
+            outer = _now_in()
+            token = _enter((a, began, outer))
+            if outer is not None:
+                live = shortened(a, live, outer)
         try:
             result = await (f(*args, **kwargs) if kwargs else f(*args))
         except BaseException as error:
@@ -118,18 +131,20 @@ def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Asy
     """``f`` behind the circuit that ``guard`` finds, without a deadline unless the environment gives one."""
     with_deadline = timed(guard, f, rescue)
 
+    constant, value = _constant(rescue)
+
     async def call(*args: Any, **kwargs: Any) -> Any:
         c = guard.circuit or guard.find()
-        if c.limit is not None:
-            return await with_deadline(*args, **kwargs)
+        if c.limit is not None or (present.watched and _now_in() is not None):
+            return await with_deadline(*args, **kwargs)  # what it stands in may have one
         take = c.take
         if take is None and (t := c.now()) < c.open_until:
             window = c.window
             if t >= window.end:
                 c.look()
-            if rescue is not None and rescue.constant:
+            if constant:
                 next(window.answered)
-                return rescue.value
+                return value
             next(window.shut)
             if rescue is None:
                 raise c.refusal()
@@ -184,6 +199,8 @@ def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Asy
 def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> Callable[..., Any]:
     """``f`` behind the circuit that ``guard`` finds; exact under threads, and nothing is held meanwhile."""
 
+    constant, value = _constant(rescue)
+
     def call(*args: Any, **kwargs: Any) -> Any:
         c = guard.circuit or guard.find()
         take = c.take
@@ -191,9 +208,9 @@ def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> C
             window = c.window
             if t >= window.end:
                 c.look()
-            if rescue is not None and rescue.constant:
+            if constant:
                 next(window.answered)
-                return rescue.value
+                return value
             next(window.shut)
             if rescue is None:
                 raise c.refusal()

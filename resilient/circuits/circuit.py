@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import CallRejected, CircuitFull, CircuitOpen
-from ..events import FallbackUsed
+from ..events import AnsweredFromCache, CallsCollapsed, FallbackUsed, RetryDenied
 from . import window as columns
 from .attempt import Attempt
 from .deadlines import NO_QUEUE, NOWHERE, Unlimited, queue_for
@@ -32,6 +32,10 @@ _COUNTED = {outcome.word: int(outcome) for outcome in Outcome} | {
     "fallback_rejected": columns.FALLBACK_REJECTED,
     "late": columns.LATE,
     "slow": columns.SLOW,
+    "response_from_cache": columns.FROM_CACHE,
+    "collapsed": columns.COLLAPSED,
+    "retried": columns.RETRIED,
+    "retry_denied": columns.RETRY_DENIED,
 }
 
 
@@ -54,26 +58,39 @@ class Circuit(Tuned):
 
     # ------------------------------------------------------------------ by hand
 
-    def open(self, seconds: float | None = None, *, reason: str = "") -> None:
+    def open(self, seconds: float | None = None, *, reason: str = "", by: str = "") -> None:
         """Open it by hand: the very next call is refused.
 
         Without ``seconds`` trials follow after ``reset_timeout``, as always. With ``seconds`` it stays open
-        that long (``math.inf``: until :meth:`close`), then closes with a clean window.
+        that long (``math.inf``: until :meth:`close`), then closes with a clean window. ``reason`` and ``by``
+        are for showing.
         """
-        self._hold("auto" if seconds is None else "open", seconds, reason, self.breaker.open)
+        self._hold("auto" if seconds is None else "open", seconds, reason, by, self.breaker.open)
 
-    def close(self, seconds: float | None = None, *, reason: str = "") -> None:
+    def close(self, seconds: float | None = None, *, reason: str = "", by: str = "") -> None:
         """Close it by hand, with a clean window, and end any hold.
 
         With ``seconds`` it then stays closed that long whatever happens (``math.inf``: until told otherwise).
         """
-        self._hold("auto" if seconds is None else "closed", seconds, reason, self.breaker.close)
+        self._hold("auto" if seconds is None else "closed", seconds, reason, by, self.breaker.close)
 
-    def _hold(self, mode: str, seconds: float | None, reason: str, turn: Callable[[], object]) -> None:
+    def auto(self) -> None:
+        """End a hold: it closes with a clean window and decides for itself again. Without one, nothing."""
+        with self.section:
+            if self._mode != "auto":
+                self.close()
+
+    def obeyed(self, command: str) -> None:
+        """Show ``command``, an id, as the last one from afar that was obeyed."""
+        self._command = command
+
+    def _hold(
+        self, mode: str, seconds: float | None, reason: str, by: str, turn: Callable[[], object]
+    ) -> None:
         with self.section:
             self._mode = mode
             self._mode_until = math.inf if seconds is None else self.now() + seconds
-            self._mode_reason = reason
+            self._mode_reason, self._mode_by = reason, by
             if reason:
                 self.last_error = reason
             turn()
@@ -83,7 +100,7 @@ class Circuit(Tuned):
 
     def _end_hold(self, now: float) -> None:
         if self._mode != "auto" and now >= self._mode_until:
-            self._mode, self._mode_until, self._mode_reason = "auto", math.inf, ""
+            self._mode, self._mode_until, self._mode_reason, self._mode_by = "auto", math.inf, "", ""
             self.breaker.close()
             self._notice()
             self._set_open_until()
@@ -271,6 +288,31 @@ class Circuit(Tuned):
                 event = FallbackUsed(at=self.clock.time(), circuit=self.name, cause=cause, worked=worked)
                 self.section.later(self._publish, event)
 
+    def count_cached(self) -> None:
+        """A call was answered by what its request had asked before; nobody was asked now."""
+        self._count(columns.FROM_CACHE)
+        if self._wants(AnsweredFromCache):
+            self._publish(AnsweredFromCache(at=self.clock.time(), circuit=self.name))
+
+    def count_collapsed(self, calls: int, keys: int) -> None:
+        """So many single calls for so many different keys have become one call."""
+        self._count(columns.COLLAPSED, calls)
+        if self._wants(CallsCollapsed):
+            self._publish(CallsCollapsed(at=self.clock.time(), circuit=self.name, calls=calls, keys=keys))
+
+    def count_retry(self, granted: bool, error: str = "") -> None:
+        """A call under way is repeated after ``error``, or is not because its retry budget is used up."""
+        self._count(columns.RETRIED if granted else columns.RETRY_DENIED)
+        if not granted and self._wants(RetryDenied):
+            self._publish(RetryDenied(at=self.clock.time(), circuit=self.name, error=error))
+
+    def _count(self, column: int, n: int = 1) -> None:
+        with self.section:
+            now = self.now()
+            if now >= self.window.end:
+                self._fold(now)
+            self.window.add(column, n)
+
     def snapshot(self) -> CircuitSnapshot:
         """The circuit at this moment."""
         with self.section:
@@ -293,6 +335,8 @@ class Circuit(Tuned):
                 mode=self._mode,
                 mode_left=None if self._mode_until == math.inf else self._mode_until - now,
                 mode_reason=self._mode_reason,
+                mode_by=self._mode_by,
+                command=self._command,
                 retry_in=left if 0 < left < math.inf else None,
                 window=policy.window,
                 counts=counts,

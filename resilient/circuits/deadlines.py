@@ -145,6 +145,10 @@ class _Wait:
         return self.expired and self._task.uncancel() <= self.cancels
 
 
+class WaitedTooLong(TimeoutError):
+    """What :func:`within` raises, to be told from a TimeoutError of what was awaited."""
+
+
 async def within(limit: float, now: Callable[[], float], waited_for: Awaitable[T]) -> T:
     """Await it for at most ``limit`` seconds, then cancel it and raise TimeoutError."""
     queue: Any = queue_for(limit, now)
@@ -160,9 +164,9 @@ async def within(limit: float, now: Callable[[], float], waited_for: Awaitable[T
     except BaseException as error:
         queue.live.pop(wait, None)
         if wait.mine():
-            raise TimeoutError(f"took longer than {limit:g}s") from error
+            raise WaitedTooLong(f"took longer than {limit:g}s") from error
         raise
     queue.live.pop(wait, None)
     if wait.mine():  # it swallowed the cancellation
-        raise TimeoutError(f"took longer than {limit:g}s")
+        raise WaitedTooLong(f"took longer than {limit:g}s")
     return result

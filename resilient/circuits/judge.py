@@ -13,13 +13,14 @@ from ..clock import SYSTEM, Clock
 from ..errors import CallTimeout, ResilientError
 from ..events import CallEnded, CircuitChanged, Event, Publish
 from ..events import discard as unheard
+from .allowance import hurried
 from .attempt import Attempt, Crew
 from .ledger import CLOSED, HALF_OPEN, NO_RESULT, OPEN, Ledger, describe, discard
 from .listeners import Breaker
-from .policy import FAILURE, TIMEOUT, VOID, CircuitPolicy, Outcome
+from .policy import FAILURE, SUCCESS, TIMEOUT, VOID, CircuitPolicy, Outcome
 from .replies import retry_after
 from .storage import ClockedStorage
-from .window import BAD, BATCH, DRAGGED, GOOD, LATE, SLOW
+from .window import BAD, BATCH, DRAGGED, GOOD, LATE, SLOW, soonest_slow
 
 __all__ = ["CLOSED", "HALF_OPEN", "NO_RESULT", "OPEN", "Judge", "nobody"]
 
@@ -42,9 +43,9 @@ class Judge(Ledger):
     """The half of a circuit that learns. Its other half, :class:`~.circuit.Circuit`, admits."""
 
     __slots__ = (
-        "_mode", "_mode_reason", "_mode_until", "_open_for", "_ours", "_publish", "_reopened", "_rng",
-        "_since", "_tidied", "_told", "_trials", "_wants", "_would_open", "crew", "crews", "group",
-        "open_until", "queue", "take", "target",
+        "_command", "_mode", "_mode_by", "_mode_reason", "_mode_until", "_open_for", "_ours", "_publish",
+        "_reopened", "_rng", "_since", "_tells_calls", "_tidied", "_told", "_trials", "_wants", "_would_open",
+        "crew", "crews", "group", "open_until", "queue", "take", "target",
     )  # fmt: skip
 
     take: Callable[[], Attempt] | None
@@ -74,7 +75,7 @@ class Judge(Ledger):
         self._trials: dict[Attempt, float] = {}
         self._mode = "auto"
         self._mode_until = math.inf
-        self._mode_reason = ""
+        self._mode_reason = self._mode_by = self._command = ""
         self._publish = publish
         self._wants = wants
         self._rng = rng
@@ -120,6 +121,7 @@ class Judge(Ledger):
                 self._open_for = self._cooling_time()
             elif self._seen == CLOSED:
                 self.window.forgive()
+            self._count_turn(was, now - self._since)
             self._since = now
             self._look_soon()
             self._would_open = False
@@ -130,12 +132,13 @@ class Judge(Ledger):
 
     def rewire(self) -> None:
         """Who watches, or who holds the circuit, has changed; the generation stays."""
+        self._tells_calls = self._wants(CallEnded)  # asked here, for each failing call would ask it
         ordinary = (
             self._ours
             and self._seen == CLOSED
             and self._mode == "auto"
             and not self.breaker.watches_calls
-            and not self._wants(CallEnded)
+            and not self._tells_calls
         )
         self.take = self.crew.idle.pop if ordinary else None
 
@@ -189,7 +192,7 @@ class Judge(Ledger):
             limit = attempt.deadline or 0.0
             if attempt.task is not None:
                 attempt.task.uncancel()
-            self.settle(attempt, Outcome.TIMEOUT, seconds, keep=keep)
+            self.settle(attempt, self.lateness(attempt), seconds, keep=keep)
             discard(result)
             raise CallTimeout(self.name, limit)
         outcome = attempt.verdict
@@ -203,7 +206,7 @@ class Judge(Ledger):
         if attempt.expired:
             # Compare after taking ours back: if more is left than on entry, somebody else cancelled too.
             theirs = attempt.task is not None and attempt.task.uncancel() > attempt.cancels
-            self.settle(attempt, Outcome.VOID if theirs else Outcome.TIMEOUT, seconds, error)
+            self.settle(attempt, VOID if theirs else self.lateness(attempt), seconds, error)
             return not theirs
         outcome = self.classify(error)
         if outcome is FAILURE:
@@ -211,8 +214,14 @@ class Judge(Ledger):
                 outcome = Outcome.EXCLUDED  # the service said 404; the function raised its own word for it
             elif attempt.deadline is not None and seconds >= attempt.deadline:
                 outcome = TIMEOUT  # a socket gave up when the time was up
+            elif attempt.outer is not None and hurried(attempt):
+                outcome = VOID  # so it did, but the time was our own caller's
         self.settle(attempt, outcome, seconds, error)
         return False
+
+    def lateness(self, attempt: Attempt) -> Outcome:
+        """A timeout, unless the caller gave less time: strangers in a hurry must not open our circuits."""
+        return VOID if hurried(attempt) else TIMEOUT
 
     def _spent(self, attempt: Attempt) -> float:
         return self.now() - attempt.began if attempt.began is not None else 0.0
@@ -240,7 +249,11 @@ class Judge(Ledger):
             window = self.window
             if window.fresh or now >= window.end:
                 self._fold(now)
-            window.add(outcome)
+            present = attempt.crew is self.crew
+            if bad and present and not attempt.trial and self._seen == CLOSED:
+                window.fail(outcome)
+            else:
+                window.add(outcome)
             if outcome is not VOID:
                 self.latencies.note(seconds, now)
             if slow:
@@ -249,12 +262,13 @@ class Judge(Ledger):
                 self.last_error = text
                 if attempt.trial and attempt.told is None:
                     attempt.told = retry_after(result if error is None else error, self.clock.time())
-            elif attempt.deadline is not None and seconds > attempt.deadline:
+            elif outcome is not VOID and attempt.deadline is not None and seconds > attempt.deadline:
                 window.add(LATE)
-            if attempt.crew is self.crew:
-                self._tell_listeners(outcome, error, text)
+            if present:
+                if self.breaker.heard:
+                    self._tell_listeners(outcome, error, text)
                 self._judge(attempt, outcome, slow, seconds)
-            if self._wants(CallEnded):
+            if self._tells_calls:
                 event = CallEnded(
                     at=self.clock.time(),
                     circuit=self.name,
@@ -315,7 +329,8 @@ class Judge(Ledger):
                 self._reopen(attempt.told)
             self._notice()
         elif self._seen == CLOSED:
-            self.window.judge(outcome)
+            if outcome is SUCCESS:
+                self.window.add(GOOD)  # a bad one was counted with its column
             if slow and outcome is not Outcome.EXCLUDED:
                 self.window.add(DRAGGED)
             if outcome in _GOOD:
@@ -336,7 +351,7 @@ class Judge(Ledger):
         bad = sums[BAD]
         total = sums[GOOD] + bad
         slow = sums[DRAGGED]
-        row = self.breaker.fail_counter
+        row = self._storage.counter
         enough = total >= policy.min_calls
         ill = enough and bad and bad >= policy.error_rate * total
         drags = slow and enough and policy.slow_duration is not None and slow >= policy.slow_rate * total
@@ -358,16 +373,7 @@ class Judge(Ledger):
         elif bad and total < policy.min_calls and bad >= policy.error_rate * policy.min_calls:
             window.due = min(BATCH, len(window.fresh) + policy.min_calls - total)
         if policy.slow_duration is not None:
-            window.due = min(window.due, len(window.fresh) + self._soonest_slow(slow, total))
-
-    def _soonest_slow(self, slow: int, total: int) -> int:
-        """After how many calls the share of slow ones could be too large, if all of them were slow."""
-        policy = self.policy
-        wanted = policy.slow_rate * total - slow
-        if wanted > 0 and policy.slow_rate == 1:
-            return BATCH  # not before the quick ones have left
-        more = int(wanted / (1 - policy.slow_rate)) if wanted > 0 else 0
-        return min(BATCH, max(1, more, policy.min_calls - total))
+            window.due = min(window.due, len(window.fresh) + soonest_slow(policy, slow, total))
 
     def _look_soon(self) -> None:
         """The judge has nothing to go by, or by other rules: say when to look first."""

@@ -39,6 +39,11 @@ def _middle(index: int) -> float:
     return float((low + high) / 2)
 
 
+#: Upper bounds, in seconds, of the coarse buckets that metrics are exported in; one more holds the rest. They
+#: are the same for all circuits, or sums over circuits would break.
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_COARSE = bytes(bisect_left(BOUNDS, _middle(index)) for index in range(_SIZE))
+
 _WIDER = {"B": "H", "H": "I", "I": "Q"}
 
 
@@ -145,6 +150,12 @@ class Histogram:
             found.append(min(_middle(self._lowest + place), self.longest))
         return found
 
+    def into(self, coarse: list[int]) -> None:
+        """Add the counts to those of the buckets of :data:`BOUNDS`."""
+        for bucket, n in enumerate(self._counts, self._lowest):
+            if n:
+                coarse[_COARSE[bucket]] += n
+
     def packed(self) -> list[list[int]]:
         """``[[bucket, count], ...]`` in rising order: for the wire, to be merged elsewhere."""
         return [[bucket, n] for bucket, n in enumerate(self._counts, self._lowest) if n]
@@ -173,13 +184,16 @@ _FEW = 32
 class Latencies:
     """The last minute of durations: a ring of periods, made when the first sample comes."""
 
-    __slots__ = ("_few", "_head", "_length", "_periods")
+    __slots__ = ("_few", "_head", "_length", "_past", "_periods", "_seconds")
 
     def __init__(self, length: float = 10.0, periods: int = 6) -> None:
         self._length = length
         self._periods: list[Histogram | None] = [None] * periods
         self._head = -1
         self._few: list[float] | None = None
+        # What is older than the periods: counts by coarse bucket, and the sum of seconds.
+        self._past: list[int] | None = None
+        self._seconds = 0.0
 
     def add(self, seconds: Sequence[float], now: float) -> float:
         """Count a batch that ended about ``now`` (monotonic seconds); answers its longest."""
@@ -211,6 +225,17 @@ class Latencies:
                 whole.merge(one)
         return whole
 
+    def lifetime(self, now: float) -> tuple[list[int], float]:
+        """All calls since the start by the buckets of :data:`BOUNDS` and one more, and the sum of seconds."""
+        self._advance(now)
+        coarse = [0] * (len(BOUNDS) + 1) if self._past is None else self._past[:]
+        seconds = self._seconds
+        for one in self._periods:
+            if one is not None:
+                one.into(coarse)
+                seconds += one.total
+        return coarse, seconds
+
     def _advance(self, now: float) -> None:
         if self._few:
             self._present().add(self._few)
@@ -218,5 +243,10 @@ class Latencies:
         index = int(now // self._length)
         n = len(self._periods)
         for gone in range(max(self._head + 1, index - n + 1), index + 1):
-            self._periods[gone % n] = None
+            old, self._periods[gone % n] = self._periods[gone % n], None
+            if old is not None:
+                if self._past is None:
+                    self._past = [0] * (len(BOUNDS) + 1)
+                old.into(self._past)
+                self._seconds += old.total
         self._head = max(self._head, index)

@@ -12,17 +12,31 @@ import pybreaker
 from ..clock import Clock
 from .latency import Latencies
 from .listeners import Breaker
-from .policy import TIMEOUT, CircuitPolicy, Outcome
-from .replies import may_be_response, never_failed, server_error, status_of
+from .policy import FAILURE, TIMEOUT, CircuitPolicy, Outcome
+from .replies import callers_fault, may_be_response, never_failed, only_failed, server_error, status_of
 from .section import Section
 from .window import DRAGGED, LATE, SLOW, Window
 
 CLOSED, OPEN, HALF_OPEN = pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN
-_MOST_TYPES = 64
+_MOST_TYPES = 256
+#: Types of results that need no look, by what looks at them. Shared by all circuits: what has no status has
+#: none anywhere, a set for each would take memory, and many sets in turn would be waited for.
+_WITHOUT_STATUS: set[type] = set()
+_ANY_TYPE: set[type] = set()
+_NO_TYPE: set[type] = set()
+_USUAL = (callers_fault,)
+_NO_TURNS: tuple[int, int, int, float] = (0, 0, 0, 0.0)
 _log = logging.getLogger("resilient.circuits")
 
 #: Stands for the result of a block, which has none.
 NO_RESULT: Any = object()
+
+
+def plain_types(policy: CircuitPolicy) -> set[type]:
+    """The types of results that need no look under this policy; whoever has a ``failed=`` looks at all."""
+    if policy.failed is server_error:
+        return _WITHOUT_STATUS
+    return _ANY_TYPE if policy.failed is never_failed else _NO_TYPE
 
 
 class Ledger:
@@ -30,7 +44,7 @@ class Ledger:
 
     __slots__ = (
         "__weakref__", "_complained", "_seen", "_storage", "breaker", "clock", "last_error", "latencies",
-        "limit", "name", "now", "plain", "policy", "section", "window",
+        "limit", "name", "now", "plain", "policy", "section", "turns", "window",
     )  # fmt: skip
 
     breaker: Breaker
@@ -42,13 +56,16 @@ class Ledger:
         self.clock = clock
         self.now = clock.monotonic
         self.limit = policy.timeout
-        self.plain: set[type] = set()
+        self.plain = plain_types(policy)
         self.window = Window(policy.window, policy.slices, self.now())
         self.latencies = Latencies()
         self.last_error = ""
         self.section = Section()
         self._complained = False
         self._seen = CLOSED
+        #: How often it became closed, open and half-open, and the seconds it was not closed, up to its last
+        #: turn. Replaced, never edited: circuits that never turned share one.
+        self.turns = _NO_TURNS
 
     # ------------------------------------------------------------------ meaning
 
@@ -60,8 +77,11 @@ class Ledger:
 
     def classify(self, error: BaseException) -> Outcome:
         """What an error says about the service. A predicate that fails itself excuses nobody."""
+        policy, exclude = self.policy, self.breaker.excluded_exceptions
+        if not policy.ignore and exclude == _USUAL and only_failed(error):
+            return FAILURE
         try:
-            return self.policy.classify(error, self.breaker.excluded_exceptions)
+            return policy.classify(error, exclude)
         except Exception:
             self._complain("exclude= or ignore=")
             return Outcome.FAILURE
@@ -85,8 +105,9 @@ class Ledger:
             return Outcome.SUCCESS
         failed = self.policy.failed
         if failed is never_failed or (failed is server_error and not may_be_response(result)):
-            if len(self.plain) < _MOST_TYPES:  # programs make types too
-                self.plain.add(kind)
+            if len(self.plain) >= _MOST_TYPES:  # programs make types too
+                self.plain.clear()
+            self.plain.add(kind)
             return Outcome.SUCCESS
         return self.verdict(result)
 
@@ -97,6 +118,15 @@ class Ledger:
         with self.section:
             self._fold(now)
             self.window.due = 1
+
+    def _count_turn(self, was: str, seconds: float) -> None:
+        """It was in that state for so long, and now is in another one."""
+        closed, opened, half, away = self.turns
+        if was != self._seen:
+            closed += self._seen == CLOSED
+            opened += self._seen == OPEN
+            half += self._seen == HALF_OPEN
+        self.turns = (closed, opened, half, away if was == CLOSED else away + seconds)
 
     def _is_slow(self, seconds: float) -> bool:
         slow = self.policy.slow_duration

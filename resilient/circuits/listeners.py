@@ -53,7 +53,10 @@ class Breaker(pybreaker.CircuitBreaker):
     ) -> None:
         self._rewire = rewire
         self._later = section.later
-        super().__init__(listeners=[Shield(one, self._later) for one in listeners], **settings)
+        #: Whether there is any listener: asked for each failing call, so that it is not looked up there.
+        shields = [Shield(one, self._later) for one in listeners]
+        self.heard = bool(shields)
+        super().__init__(listeners=shields, **settings)
         # One lock for both: with its own, a breaker turned by hand in one thread and a call that turns the
         # circuit in another would each wait for the lock that the other one holds.
         self._lock = section  # type: ignore[assignment]
@@ -67,9 +70,14 @@ class Breaker(pybreaker.CircuitBreaker):
         """Whether a listener wants to hear of each call: then every call takes the long way."""
         return any(shield.watches_calls for shield in self._shields)
 
+    def hears(self, listener: Any) -> bool:
+        """Whether it is one of the listeners."""
+        return any(shield.listener is listener for shield in self._shields)
+
     def add_listener(self, listener: Any) -> None:
         with self._lock:
             super().add_listener(Shield(listener, self._later))
+            self.heard = True
             self._rewire()
 
     def remove_listener(self, listener: Any) -> None:
@@ -77,6 +85,7 @@ class Breaker(pybreaker.CircuitBreaker):
             for shield in self._shields:
                 if shield is listener or shield.listener is listener:
                     super().remove_listener(shield)
+                    self.heard = bool(self.listeners)
                     self._rewire()
                     return
         raise ValueError(f"{listener!r} is not a listener of {self.name}")

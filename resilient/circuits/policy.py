@@ -99,7 +99,8 @@ class CircuitPolicy:
     ``fallback_max_concurrent`` bounds the fallbacks under way, ``fallback_timeout`` the seconds that each
     step of them may take where it is awaited. ``isolation="thread"`` runs plain functions in threads of the
     circuit's own, ``pool_size`` at most and without a queue, so that the caller is released when the time is
-    up; circuits that name one ``thread_pool`` share it.
+    up; circuits that name one ``thread_pool`` share it. ``idle_timeout`` bounds the seconds between two items
+    of an async generator; ``timeout`` is the time until the first one.
 
     The algorithm is that of Netflix Hystrix (rolling window, volume threshold, error percentage, trial),
     with permits bound to a generation so that a late answer cannot decide about a state it never saw.
@@ -131,6 +132,7 @@ class CircuitPolicy:
     isolation: str = "caller"
     thread_pool: str = ""
     pool_size: int = 10
+    idle_timeout: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("error_rate", "slow_rate"):
@@ -153,10 +155,14 @@ class CircuitPolicy:
         _require(_number(jitter) and 0 <= jitter <= 1, "reset_jitter must be a share in [0, 1]", jitter)
         _whole("fallback_max_concurrent", self.fallback_max_concurrent, optional=True)
         _positive("fallback_timeout", self.fallback_timeout, optional=True)
+        for name in ("count_rejections", "observe"):
+            on = getattr(self, name)
+            _require(isinstance(on, bool), f"{name} must be True or False", on)
         where = self.isolation
         _require(where in ("caller", "thread"), "isolation must be 'caller' or 'thread'", where)
         _require(isinstance(self.thread_pool, str), "thread_pool must be a name", self.thread_pool)
         _whole("pool_size", self.pool_size)
+        _positive("idle_timeout", self.idle_timeout, optional=True)
         for name in ("exclude", "ignore"):
             listed = getattr(self, name)
             if isinstance(listed, type) or callable(listed):
@@ -310,6 +316,7 @@ ALIASES: Mapping[str, str] = {
     "sleep_jitter": "reset_jitter",
     "thread_pool_key": "thread_pool",
     "core_size": "pool_size",
+    "stream_idle_timeout": "idle_timeout",
 }
 
 

@@ -6,6 +6,8 @@ import contextlib
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ..errors import ResilientError
+
 #: Statuses below 500 that speak against the service all the same: it was too slow, too early, too busy.
 _BUSY = frozenset({408, 425, 429})
 #: Statuses with which a service may say when to come back, and the longest wait that is believed (seconds).
@@ -38,6 +40,32 @@ def _status_in(error: BaseException) -> int | None:
         if isinstance(code, int) and not isinstance(code, bool) and 100 <= code <= 599:
             status = int(code)
     return status
+
+
+#: Types of errors that are nothing but errors: no status, no response, no group, none of ours.
+_ONLY_ERRORS: set[type] = set()
+_MOST_TYPES = 256
+_TELLING = ("status", "status_code", "response", "code", "__getattr__")
+
+
+def only_failed(error: BaseException) -> bool:
+    """Whether an error surely says no more than that the call has failed: it can carry no status.
+
+    Saves the search for one in the errors that come most often. False means: look.
+    """
+    kind = type(error)
+    if kind not in _ONLY_ERRORS:
+        if (
+            not issubclass(kind, Exception)
+            or issubclass(kind, ExceptionGroup | ResilientError)
+            or any(hasattr(kind, name) for name in _TELLING)
+            or kind.__getattribute__ is not BaseException.__getattribute__
+        ):
+            return False
+        if len(_ONLY_ERRORS) >= _MOST_TYPES:  # programs make types too
+            _ONLY_ERRORS.clear()
+        _ONLY_ERRORS.add(kind)
+    return not error.__dict__
 
 
 def callers_fault(error: object) -> bool:

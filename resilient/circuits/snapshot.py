@@ -16,8 +16,9 @@ class CircuitSnapshot:
     """What one process knows of one circuit. Durations are seconds, ``at`` is wall time.
 
     ``state`` is ``closed``, ``open`` or ``half-open``; ``mode`` is ``auto``, or ``open``/``closed`` while
-    somebody holds it there by hand (for ``mode_left`` seconds; ``None``: until told otherwise). ``counts``
-    holds the last ``window`` seconds by outcome; ``latency`` the last minute of calls that were made.
+    somebody holds it there by hand (for ``mode_left`` seconds; ``None``: until told otherwise). ``command``
+    is the id of the last command from afar that was obeyed. ``counts`` holds the last ``window`` seconds by
+    outcome; ``latency`` the last minute of calls that were made.
     ``abandoned`` counts threads at work for callers who have left.
     """
 
@@ -30,6 +31,8 @@ class CircuitSnapshot:
     mode: str = "auto"
     mode_left: float | None = None
     mode_reason: str = ""
+    mode_by: str = ""
+    command: str = ""
     retry_in: float | None = None
     window: float
     counts: Mapping[str, int]
@@ -53,6 +56,11 @@ class CircuitSnapshot:
         """State and mode in one word: ``forced-open`` and ``forced-closed`` while held by hand."""
         return self.state if self.mode == "auto" else f"forced-{self.mode}"
 
+    @property
+    def mode_until(self) -> float | None:
+        """When a hold ends by itself, seconds since the epoch; ``None``: not by itself."""
+        return None if self.mode_left is None else round(self.at + self.mode_left, 3)
+
     def as_dict(self) -> dict[str, object]:
         """The snapshot as it travels: JSON-ready, latencies as quantiles and as mergeable buckets."""
         values = self.latency.quantiles(QUANTILES.values())
@@ -66,7 +74,10 @@ class CircuitSnapshot:
             "since": round(self.since, 3),
             "mode": self.mode,
             "mode_left": None if self.mode_left is None else round(self.mode_left, 3),
+            "mode_until": self.mode_until,
             "mode_reason": self.mode_reason,
+            "mode_by": self.mode_by,
+            "command": self.command,
             "retry_in": None if self.retry_in is None else round(self.retry_in, 3),
             "window": self.window,
             "counts": dict(self.counts),

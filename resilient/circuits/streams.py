@@ -8,14 +8,16 @@ tried again, for the caller has seen a part already.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator
 from typing import Any
 
 from ..errors import CallTimeout
 from . import attempt as present
+from .allowance import shortened
 from .attempt import CURRENT, Attempt
 from .calls import named
 from .circuit import Circuit
+from .deadlines import WaitedTooLong, within
 from .guard import Guard
 from .ledger import NO_RESULT
 from .rescue import Rescue
@@ -77,7 +79,8 @@ def async_stream(
                 except BaseException as thrown:
                     item = await source.athrow(thrown)
                 else:
-                    item = await source.asend(sent)
+                    idle = None if single else c.policy.idle_timeout
+                    item = await (source.asend(sent) if idle is None else _soon(c, idle, source.asend(sent)))
         except StopAsyncIteration:
             return
         except BaseException as error:
@@ -92,22 +95,33 @@ def async_stream(
     return named(call, f)
 
 
+async def _soon(c: Circuit, idle: float, item: Awaitable[Any]) -> Any:
+    """The next item, or CallTimeout: a stream that has fallen silent is as good as broken."""
+    try:
+        return await within(idle, c.now, item)
+    except WaitedTooLong as error:
+        raise CallTimeout(c.name, idle) from error
+
+
 async def _first(c: Circuit, a: Attempt, f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """The generator and its first item, in time, its verdict taken; ``_ENDED`` if there is none."""
+    outer = CURRENT.get()
     token = _enter(a, c)
     live = a.queue.live
     live[a] = None
     if not a.queue.armed:
         a.queue.arm()
-    limit = a.deadline or 0.0
+    if outer is not None:
+        live = shortened(a, live, outer)
     try:
         try:
             source = f(*args, **kwargs)
             item = await anext(source, _ENDED)
         except BaseException as error:
             live.pop(a, None)
+            limit = a.deadline
             if c.failed(a, error):
-                raise CallTimeout(c.name, limit) from error
+                raise CallTimeout(c.name, limit or 0.0) from error
             raise
         live.pop(a, None)
     finally:

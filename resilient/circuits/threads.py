@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import CallRejected, CallTimeout
 from . import attempt as present
-from .attempt import CURRENT, Attempt, current_attempt
+from .allowance import Allowance
+from .attempt import CURRENT, Attempt, standing_in
 from .calls import named
 from .circuit import Circuit
 from .guard import Guard
@@ -81,7 +82,7 @@ def threaded(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) 
             if rescue is None:
                 raise c.refusal()
             return rescue.value if rescue.constant else rescue.refused_now(c, args, kwargs)
-        outer = current_attempt()
+        outer = standing_in()
         try:
             a = c.admit(f, args, kwargs)
             work = _begin(c, a, outer, f, args, kwargs)
@@ -92,7 +93,7 @@ def threaded(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) 
         limit = a.deadline
         try:
             in_time = work.wait(a.remaining())
-            if not in_time and _give_up(c, a, work, Outcome.TIMEOUT):
+            if not in_time and _give_up(c, a, work, c.lateness(a)):
                 raise CallTimeout(c.name, limit or 0.0)
         except CallTimeout as error:
             if rescue is None:
@@ -119,7 +120,7 @@ def threaded(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) 
 
 
 def _begin(
-    c: Circuit, a: Attempt, outer: Attempt | None, f: Callable[..., Any], args: Any, kwargs: Any
+    c: Circuit, a: Attempt, outer: Attempt | Allowance | None, f: Callable[..., Any], args: Any, kwargs: Any
 ) -> _Work:
     a.odd = True
     a.outer = outer

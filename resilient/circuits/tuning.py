@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
@@ -14,27 +13,26 @@ from .attempt import Crew
 from .deadlines import NOWHERE
 from .judge import NEVER, OPEN, Judge
 from .latency import Latencies
+from .layers import FIXED, NOTHING, RUN_TIME, Given, Layers
+from .ledger import plain_types
 from .policy import TEXT_OPTIONS, CircuitPolicy
 from .window import Window
 
-_DEFAULTS = CircuitPolicy()
-#: Decided when the function is decorated, or the first call made.
-_FIXED = ("isolation", "thread_pool")
-RUN_TIME = "run time"
-_NOTHING: Mapping[str, str] = {}
+_NONE = Layers()
 
 
 class Tuned(Judge):
     """The part of a circuit that knows where its settings come from and takes new ones."""
 
-    __slots__ = ("_sources",)
+    __slots__ = ("_code", "_layers")
 
     def __init__(
-        self, name: str, *args: Any, variables: Mapping[str, str] | None = None, **kwargs: Any
+        self, name: str, policy: CircuitPolicy | None = None, *, layers: Layers = _NONE, **kwargs: Any
     ) -> None:
-        super().__init__(name, *args, **kwargs)
-        #: Whatever is neither default nor written in the code: by setting, where it came from.
-        self._sources: Mapping[str, str] = variables or _NOTHING
+        #: What the code says, and whatever else was said: the policy is made of both.
+        self._code = policy or CircuitPolicy()
+        self._layers = layers
+        super().__init__(name, layers.over(self._code), **kwargs)
 
     def configure(self, *, by: str = "", **changes: Any) -> CircuitPolicy:
         """Change settings now, all of them or none; answers the policy that holds from now on.
@@ -43,23 +41,53 @@ class Tuned(Judge):
         new window geometry starts an empty window. ``by`` is who did it, for :class:`ConfigChanged`. Raises
         ConfigError, and changes nothing, if a name or value is wrong.
         """
-        for name in _FIXED:
+        return self.tune(RUN_TIME, by=by, **changes)
+
+    def tune(self, source: str = "operator", *, by: str = "", **changes: Any) -> CircuitPolicy:
+        """As :meth:`configure`, shown as coming from ``source``. :meth:`untune` takes it back."""
+        for name in FIXED:
             if name in changes:
                 raise ConfigError(f"{name} is decided where the function is decorated, not at run time")
         with self.section:
-            old, new = self.policy, self.policy.but(**changes)
-            changed = {
-                name: (getattr(old, name), getattr(new, name))
-                for name in changes
-                if getattr(old, name) != getattr(new, name)
-            }
-            self._sources = {**self._sources, **dict.fromkeys(changes, RUN_TIME)}
-            if changed:
-                self._adopt(old, new, set(changed))
-                told = tuple((name, _shown(was), _shown(now)) for name, (was, now) in changed.items())
-                event = ConfigChanged(at=self.clock.time(), circuit=self.name, changes=told, by=by)
-                self.section.later(self._publish, event)
-            return new
+            given = {name: Given(value, source) for name, value in changes.items()}
+            layers = self._layers
+            return self._settle(
+                self._code,
+                layers._replace(run_time={**layers.run_time, **given}),
+                by or ("" if source == RUN_TIME else source),
+            )
+
+    def untune(self, *names: str, by: str = "") -> CircuitPolicy:
+        """Take back what was changed at run time: these settings, or all. What lies below holds again."""
+        with self.section:
+            before = self._layers.run_time
+            kept = {name: one for name, one in before.items() if names and name not in names}
+            return self._settle(self._code, self._layers._replace(run_time=kept or NOTHING), by)
+
+    def relayer(self, layers: Layers, *, by: str = "") -> CircuitPolicy:
+        """Other people's words have changed, such as a file's; those given at run time stay."""
+        with self.section:
+            return self._settle(self._code, layers._replace(run_time=self._layers.run_time), by)
+
+    def recode(self, policy: CircuitPolicy) -> None:
+        """The code says something after all: a policy was written down where the circuit was named again."""
+        with self.section:
+            self._settle(policy, self._layers, "code")
+
+    def _settle(self, code: CircuitPolicy, layers: Layers, by: str) -> CircuitPolicy:
+        old, new = self.policy, layers.over(code)
+        self._code, self._layers = code, layers
+        changed = [
+            field.name
+            for field in dataclasses.fields(new)
+            if getattr(old, field.name) != getattr(new, field.name)
+        ]
+        if changed:
+            self._adopt(old, new, set(changed))
+            told = tuple((name, _shown(getattr(old, name)), _shown(getattr(new, name))) for name in changed)
+            event = ConfigChanged(at=self.clock.time(), circuit=self.name, changes=told, by=by)
+            self.section.later(self._publish, event)
+        return new
 
     def _adopt(self, old: CircuitPolicy, new: CircuitPolicy, names: set[str]) -> None:
         now = self.now()
@@ -74,10 +102,10 @@ class Tuned(Judge):
                 with contextlib.suppress(ValueError):  # somebody has taken it out by hand
                     breaker.remove_excluded_exception(gone)
             breaker.add_excluded_exceptions(*new.exclude)
-        if names & {"failed", "exclude"}:
-            self.plain = set()
+        if "failed" in names:
+            self.plain = plain_types(new)
         if names & {"window", "slices"}:
-            self.window = Window(new.window, new.slices, now)
+            self.window = Window(new.window, new.slices, now, self.window)
         if names & {"timeout", "max_concurrent", "observe"}:
             # Those under way end the long way and are not used again: so a lower limit is reached as soon as
             # enough of them have ended, and no permit remembers the deadline of before.
@@ -97,17 +125,16 @@ class Tuned(Judge):
     def settings(self) -> list[Row]:
         """Every setting with its value as text, where that came from, and the variable that can set it.
 
-        Sources: ``default``, ``code``, the name of an environment variable, ``run time``.
+        Sources: ``default``, ``code``, the name of an environment variable, the settings file with its
+        section, ``run time``, or what :meth:`tune` was told.
         """
         rows = []
         with self.section:
-            policy, sources = self.policy, self._sources
+            policy, layers, code = self.policy, self._layers, self._code
         for field in dataclasses.fields(policy):
             name = field.name
-            value = getattr(policy, name)
-            source = sources.get(name) or ("default" if value == getattr(_DEFAULTS, name) else "code")
             variable = circuit_variable(self.name, name) if name in TEXT_OPTIONS else ""
-            rows.append(Row(name, _shown(value), source, variable))
+            rows.append(Row(name, _shown(getattr(policy, name)), layers.source(name, code), variable))
         return rows
 
     def after_fork(self) -> None:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import math
 from itertools import count
 
-from .policy import FAILURE, SHORT_CIRCUITED, SUCCESS, TIMEOUT, Outcome
+from .policy import FAILURE, SHORT_CIRCUITED, SUCCESS, TIMEOUT, CircuitPolicy, Outcome
 
-#: Columns of the window: the outcomes, then what fallbacks did and what came late or was slow, then what only
-#: the judge reads: good calls, bad ones, and those of either that were slow.
+#: Columns of the window: the outcomes, then what fallbacks did and what came late or was slow, then what
+#: others did to spare or to repeat a call, then what only the judge reads: good calls, bad ones, and those of
+#: either that were slow.
 FALLBACK_SUCCESS, FALLBACK_FAILURE, FALLBACK_REJECTED, LATE, SLOW = 7, 8, 9, 10, 11
-GOOD, BAD, DRAGGED = 12, 13, 14
-COLUMNS = 15
+FROM_CACHE, COLLAPSED, RETRIED, RETRY_DENIED = 12, 13, 14, 15
+GOOD, BAD, DRAGGED = 16, 17, 18
+COLUMNS = 19
 
 #: Good calls are only appended; so many are folded into the counts at a time.
 BATCH = 128
+
+
+def soonest_slow(policy: CircuitPolicy, slow: int, total: int) -> int:
+    """After how many calls the share of slow ones could be too large, if all of them were slow."""
+    wanted = policy.slow_rate * total - slow
+    if wanted > 0 and policy.slow_rate == 1:
+        return BATCH  # not before the quick ones have left
+    more = int(wanted / (1 - policy.slow_rate)) if wanted > 0 else 0
+    return min(BATCH, max(1, more, policy.min_calls - total))
 
 
 class Window:
@@ -27,11 +38,14 @@ class Window:
     """
 
     __slots__ = (
-        "_answered", "_head", "_ring", "_shut", "answered", "due", "end", "fresh", "length", "shut", "slices",
-        "step", "sums",
+        "_answered", "_head", "_ring", "_shut", "answered", "due", "end", "fresh", "length", "past", "shut",
+        "slices", "step", "sums",
     )  # fmt: skip
 
-    def __init__(self, length: float, slices: int, now: float) -> None:
+    def __init__(self, length: float, slices: int, now: float, before: Window | None = None) -> None:
+        #: What has left the window since the start, if anything has; ``before`` is the window in whose place
+        #: this one stands.
+        self.past: list[int] | None = before.lifetime() if before is not None else None
         self.length = length
         self.slices = slices
         self.step = length / slices
@@ -54,6 +68,18 @@ class Window:
             counts = self._ring[slot] = [0] * COLUMNS
         counts[column] += n
         self.sums[column] += n
+
+    def fail(self, outcome: Outcome) -> None:
+        """Count a failure or timeout that is judged, too: both at once, for failing must be cheap as well."""
+        slot = self._head % self.slices
+        counts = self._ring[slot]
+        if counts is None:
+            counts = self._ring[slot] = [0] * COLUMNS
+        sums = self.sums
+        counts[outcome] += 1
+        counts[BAD] += 1
+        sums[outcome] += 1
+        sums[BAD] += 1
 
     def judge(self, outcome: Outcome) -> None:
         """Let an outcome count for the error rate, as one of the three that do."""
@@ -92,6 +118,7 @@ class Window:
         if gone <= 0:
             return
         if gone >= self.slices:
+            self._leaves(self.sums)
             self._ring = [None] * self.slices
             self.sums = [0] * COLUMNS
         else:
@@ -99,9 +126,20 @@ class Window:
                 counts = self._ring[index % self.slices]
                 if counts is not None:
                     self._ring[index % self.slices] = None
+                    self._leaves(counts)
                     self.sums = [total - n for total, n in zip(self.sums, counts, strict=True)]
         self._head = head
         self.end = (head + 1) * self.step
+
+    def _leaves(self, counts: list[int]) -> None:
+        if any(counts):
+            past = self.past
+            self.past = counts if past is None else [n + m for n, m in zip(past, counts, strict=True)]
+
+    def lifetime(self) -> list[int]:
+        """What was counted since the start, by column. It never falls, but for what :meth:`forgive` clears."""
+        past = self.past
+        return self.sums[:] if past is None else [n + m for n, m in zip(past, self.sums, strict=True)]
 
     def forgive(self) -> None:
         """Forget what the judge reads; what people read stays."""

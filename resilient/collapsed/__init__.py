@@ -108,7 +108,14 @@ def collapsed(
         method = _is_method(many)
         name = getattr(many, "__qualname__", repr(many))
         on = os.environ.get("RESILIENT_ENABLED", "1").strip().lower() not in ("0", "false", "no", "off")
-        rules = Rules(many, name, max_batch=max_batch if on else 1, wait=wait, max_pending=max_pending)
+        rules = Rules(
+            many,
+            name,
+            max_batch=max_batch if on else 1,
+            wait=wait,
+            max_pending=max_pending,
+            guard=getattr(many, "guard", None) if on else None,
+        )
         batches: Loops | Threads
         one: Any
         if inspect.iscoroutinefunction(many):

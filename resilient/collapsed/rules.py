@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..circuits.attempt import CURRENT
+from ..circuits.guard import Guard
 from ..errors import CallRejected
 from ..flights import Told, plain, twin
 from ..request import PRESENT
@@ -39,7 +40,14 @@ class Rules:
     """One collapsed function: its batch function, its settings, its numbers."""
 
     def __init__(
-        self, many: Callable[..., Any], name: str, *, max_batch: int, wait: float, max_pending: int
+        self,
+        many: Callable[..., Any],
+        name: str,
+        *,
+        max_batch: int,
+        wait: float,
+        max_pending: int,
+        guard: Guard | None = None,
     ) -> None:
         self.many = many
         self.name = name
@@ -47,6 +55,7 @@ class Rules:
         self.wait = wait
         self.max_pending = max_pending
         self.lock = threading.Lock()
+        self._guard = guard
         self._batches = self._items = self._keys = self._largest = self._refused = 0
 
     def count(self, keys: int, items: int) -> None:
@@ -56,6 +65,9 @@ class Rules:
             self._items += items
             self._keys += keys
             self._largest = max(self._largest, keys)
+        if self._guard is not None:
+            circuit = self._guard.circuit or self._guard.find()
+            circuit.count_collapsed(items, keys)
 
     def refusal(self) -> CallRejected:
         """Too many wait already."""

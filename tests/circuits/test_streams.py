@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from circuit_kit import Asked, Boom, Reply
 
-from resilient import CircuitFull, CircuitOpen, ConfigError, circuit
+from resilient import CallTimeout, CircuitFull, CircuitOpen, ConfigError, Runtime, circuit
 from resilient.circuits.attempt import current_attempt, watch
+from resilient.clock import SYSTEM
 
 
 class Source:
@@ -321,3 +322,40 @@ def test_a_response_shown_on_the_way_is_the_verdict(source):
     assert stream.all(show, 2) == [1, 2]
     assert stream.seen == {"failure": 1, "in_flight": 0}
     assert current_attempt() is None
+
+
+async def test_a_stream_that_falls_silent_is_given_up():
+    with Runtime(clock=SYSTEM).active():  # the loop waits by the real clock
+        closed = []
+
+        @circuit("silent", idle_timeout=0.02, timeout=5)
+        async def items(pause: float) -> AsyncIterator[int]:
+            try:
+                await asyncio.sleep(0.03)  # longer than between two items: the first one has its own time
+                yield 1
+                yield 2
+                await asyncio.sleep(pause)
+                yield 3
+            finally:
+                closed.append(pause)
+
+        assert [one async for one in items(0)] == [1, 2, 3]
+        seen = []
+        with pytest.raises(CallTimeout) as late:
+            async for one in items(5):
+                await asyncio.sleep(0.03)  # the reader may take all the time he likes
+                seen.append(one)
+        assert (seen, late.value.seconds, closed) == ([1, 2], 0.02, [0, 5])
+        snapshot = items.snapshot()
+        assert (snapshot.counts["success"], snapshot.counts["failure"], snapshot.in_flight) == (2, 1, 0)
+
+
+async def test_a_timeout_of_the_stream_itself_arrives_as_it_is():
+    @circuit("own", idle_timeout=5)
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine") as own:
+        [one async for one in items()]
+    assert type(own.value) is TimeoutError

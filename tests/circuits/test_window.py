@@ -104,3 +104,15 @@ def test_a_clock_that_steps_back_changes_nothing():
     assert window.sums[Outcome.FAILURE] == 2
     window.roll(110)
     assert window.sums[Outcome.FAILURE] == 0
+
+
+def test_failures_that_are_judged_leave_with_their_slice():
+    window = Window(10.0, 10, 0.0)
+    window.fail(Outcome.FAILURE)
+    window.roll(5.0)
+    window.fail(Outcome.TIMEOUT)
+    assert (window.sums[Outcome.FAILURE], window.sums[Outcome.TIMEOUT], window.total) == (1, 1, 2)
+    window.roll(10.0)
+    assert (window.sums[Outcome.FAILURE], window.sums[Outcome.TIMEOUT], window.total) == (0, 1, 1)
+    window.roll(15.0)
+    assert window.total == 0

@@ -51,7 +51,7 @@ def test_case_84_a_hit_while_the_circuit_is_open() -> None:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("trouble", ["error", "open", "returned"])
-def test_an_answer_of_the_fallback_is_never_kept(runtime: Runtime, kind: str, trouble: str) -> None:
+def test_case_73_an_answer_of_the_fallback_is_never_kept(runtime: Runtime, kind: str, trouble: str) -> None:
     class Reply:
         def __init__(self, status: int) -> None:
             self.status = status
