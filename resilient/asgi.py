@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from .errors import CallRejected
-from .member import Health, Member, refusal
+from .allowed import DEADLINE_RAW, TOO_LATE, allowed, lapsed, told, too_late
+from .errors import CallRejected, CallTimeout, FallbackFull
+from .member import Answer, Health, Member, refusal
 from .runtime import Runtime, process_runtime
 
 App = Callable[..., Any]
@@ -49,7 +50,10 @@ def lifespan(
 
 
 class Refusals:
-    """ASGI middleware: a refused call that escapes the application becomes 503 with ``Retry-After``.
+    """ASGI middleware: what a service's callers may count on.
+
+    A refused call that escapes the application becomes 503 with ``Retry-After``. What the caller has left of
+    its time bounds the calls that are made for it; when that is nothing, the answer is 504.
 
     ``app.add_middleware(resilient.asgi.Refusals)``
     """
@@ -61,6 +65,11 @@ class Refusals:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        text = next((value for name, value in scope.get("headers", ()) if name == DEADLINE_RAW), None)
+        seconds = told(text) if text is not None else None
+        if seconds is not None and too_late(seconds):
+            await _answer(TOO_LATE, send)
+            return
         begun = False
 
         async def watched(message: Mapping[str, Any]) -> None:
@@ -69,12 +78,25 @@ class Refusals:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
-        except CallRejected as error:
+            if seconds is None:
+                await self._app(scope, receive, watched)
+                return
+            with allowed(seconds) as allowance:
+                try:
+                    await self._app(scope, receive, watched)
+                except CallTimeout as error:
+                    if begun or not lapsed(error, allowance):
+                        raise
+                    await _answer(TOO_LATE, send)
+        except (CallRejected, FallbackFull) as error:
             if begun:
                 raise
-            status, headers, body = refusal(error)
-            raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-            raw.append((b"content-length", str(len(body)).encode()))
-            await send({"type": "http.response.start", "status": status, "headers": raw})
-            await send({"type": "http.response.body", "body": body})
+            await _answer(refusal(error), send)
+
+
+async def _answer(answer: Answer, send: App) -> None:
+    status, headers, body = answer
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -6,14 +6,14 @@ import asyncio
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from .balancing.dialect import STANDARD, Dialect, Verdict, status_of
 from .balancing.picks import Tries
 from .circuits.attempt import current_attempt, watch
 from .circuits.policy import status_of as returned_status
-from .door import own_limit, retry_after
+from .door import own_limit, promise, retry_after, time_left
 from .errors import ConfigError
 from .runtime import Runtime, current
 
@@ -32,7 +32,12 @@ class _Balance(Protocol):
 
 
 def balanced(
-    service: str, *, idempotent: bool = False, retries: int = 1, dialect: Dialect | None = None
+    service: str,
+    *,
+    idempotent: bool = False,
+    retries: int = 1,
+    dialect: Dialect | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> _Balance:
     """Give a function the base URL of a chosen instance as its first argument (after ``self``).
 
@@ -46,9 +51,9 @@ def balanced(
 
     What the function raises or returns tells the balancer how the instance is; an error or result that
     carries an HTTP status is judged by the status first. A refused connection is tried again on another
-    instance (at most ``retries`` times), other trouble only with ``idempotent=True``. ``dialect`` says how
-    the library in use spells trouble; without, Python's own errors and those of aiohttp, httpx, requests
-    and urllib3 are understood.
+    instance (at most ``retries`` times), other trouble only with ``idempotent=True``. ``where`` selects
+    instances by their metadata: ``where={"version": "2"}``. ``dialect`` says how the library in use spells
+    trouble; without, Python's own errors and those of aiohttp, httpx, requests and urllib3 are understood.
 
     Raises ConfigError, when the module is imported, if it stands above ``@circuit``: the circuit asks first.
     Calls raise NoInstance when there is nobody to call, else what the function raises.
@@ -71,9 +76,11 @@ def balanced(
             attempt = current_attempt()
             safe = idempotent and len(runtime.lookup(name)) > 1
             if attempt is None:
-                return runtime.balancer.tries(name, harmless=safe, dialect=spelling, retries=retries)
+                return runtime.balancer.tries(
+                    name, harmless=safe, dialect=spelling, retries=retries, where=where, remaining=time_left
+                )
             attempt.aims_at(name)
-            return runtime.balancer.tries(
+            tries = runtime.balancer.tries(
                 name,
                 harmless=safe,
                 dialect=spelling,
@@ -81,7 +88,10 @@ def balanced(
                 remaining=attempt.remaining,
                 stop=lambda: attempt.overtaken,
                 command=attempt.name,
+                where=where,
             )
+            promise(tries, attempt)
+            return tries
 
         if inspect.iscoroutinefunction(function):
 
@@ -90,6 +100,8 @@ def balanced(
                 runtime = current()
                 if not runtime.has_directory:
                     await runtime.ready()
+                if not runtime.serves(name):
+                    await runtime.seek(name)
                 for pick in (tries := begin(runtime)):
                     if tries.pause:
                         await asyncio.sleep(tries.pause)
@@ -117,6 +129,8 @@ def balanced(
             runtime = current()
             if not runtime.has_directory:
                 runtime.wait()
+            if not runtime.serves(name):
+                runtime.seek_now(name)
             for pick in (tries := begin(runtime)):
                 if tries.pause:
                     time.sleep(tries.pause)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from .balancing.balancer import Balancer
 from .balancing.dialect import Dialect, harmless, parse_retry_after
 from .balancing.picks import Pick, Tries
-from .circuits.attempt import CURRENT, Attempt, current_attempt, watch
+from .circuits.allowance import hurry
+from .circuits.attempt import CURRENT, Attempt, current_attempt, time_left, watch
 from .circuits.guard import Guard
 from .circuits.policy import CircuitPolicy
 from .errors import NoInstance
@@ -86,12 +89,13 @@ def tries_for(
     secure: bool,
     replayable: bool,
     attempt: Attempt | None,
+    where: Mapping[str, str] | None = None,
 ) -> Tries:
     """The tries of one request: as many, as long and as harmless as its attempt and its method allow.
 
     ``replayable`` says that the body can be sent twice; without, only what was never sent goes out again.
-    ``secure`` says that the caller wrote ``https``. Raises NoInstance then, if there are only plain
-    instances: a question meant for TLS never goes out without.
+    ``where`` selects instances by metadata. ``secure`` says that the caller wrote ``https``. Raises
+    NoInstance then, if there are only plain instances: a question meant for TLS never goes out without.
     """
     aim(attempt, service)
     instances = runtime.lookup(service)
@@ -99,20 +103,29 @@ def tries_for(
     # With one instance there is nobody to go to, so its only try gets all of the time.
     safe = replayable and len(instances) > 1 and harmless(method, headers)
     if attempt is None:
-        return balancer.tries(service, harmless=safe, dialect=dialect)
+        return balancer.tries(service, harmless=safe, dialect=dialect, where=where, remaining=time_left)
     began = attempt.began  # the call may be over before its tries are, and the attempt another call's
 
     def remaining() -> float | None:
         return attempt.remaining() if attempt.began is began else 0.0
 
-    return balancer.tries(
+    tries = balancer.tries(
         service,
         harmless=safe,
         dialect=dialect,
         remaining=remaining,
         stop=lambda: attempt.began is not began or attempt.overtaken,
         command=attempt.circuit.name,
+        where=where,
     )
+    promise(tries, attempt)
+    return tries
+
+
+def promise(tries: Tries, attempt: Attempt) -> None:
+    """Let no instance be blamed for a caller of ours that gave a call less time than its circuit does."""
+    if attempt.outer is not None and hurry(attempt) is not None:
+        tries.promised = inf if attempt.deadline is None else attempt.deadline / (1 + tries.harmless)
 
 
 def aim(attempt: Attempt | None, target: str) -> None:
@@ -128,7 +141,7 @@ def present() -> Attempt | None:
     """
     found = CURRENT.get()
     if found is not None and found[2] is None and found[0].began is found[1]:
-        return found[0]
+        return found[0]  # type: ignore[return-value]  # an allowance always has something below it
     return current_attempt() if found is not None else None
 
 
@@ -188,6 +201,11 @@ def _only_secure(runtime: Runtime, service: str) -> Balancer:
 # -- circuits and sessions of the doors' own -------------------------------------------------------
 
 
+def is_enabled() -> bool:
+    """Whether there are circuits at all: ``RESILIENT_ENABLED=0`` is for those who look for a fault."""
+    return os.environ.get("RESILIENT_ENABLED", "1").strip().lower() not in ("0", "false", "no", "off")
+
+
 #: Nobody asked for these circuits, so they bound only what no program does on purpose.
 OWN_POLICY = CircuitPolicy(max_concurrent=1000, count_rejections=False)
 
@@ -208,6 +226,8 @@ class OwnCircuits:
         """``send`` behind the circuit of that service."""
         found = self._calls.get(service)
         if found is None:
+            if not is_enabled():
+                return self._send
             guard = Guard(service, OWN_POLICY, find_circuit)
             remember(guard)
             if len(self._calls) >= _MANY:
@@ -273,9 +293,12 @@ __all__ = [
     "could_be",
     "current",
     "current_attempt",
+    "is_enabled",
     "name_of",
     "own_limit",
     "present",
+    "promise",
     "retry_after",
+    "time_left",
     "tries_for",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import httpx
 
+from .allowed import DEADLINE, telling
 from .balancing.dialect import Dialect
 from .balancing.picks import Pick, Tries
 from .circuits import calls
@@ -24,9 +25,10 @@ from .door import (
     name_of,
     own_limit,
     retry_after,
+    time_left,
     tries_for,
 )
-from .errors import ConfigError
+from .errors import ConfigError, InsecureRedirect
 from .runtime import Runtime, current
 
 #: How httpx spells trouble.
@@ -41,15 +43,20 @@ HTTPX = Dialect(
 class AsyncBalanced(httpx.AsyncBaseTransport):
     """``httpx.AsyncClient(transport=AsyncBalanced())``: plain host names of services work in that client.
 
-    ``inner`` makes the connections; by default httpx's own transport. Inside a circuit's call the response
-    is shown to it; outside, a known service gets a circuit of its own name.
+    ``inner`` makes the connections; by default httpx's own transport. ``where`` selects instances by their
+    metadata. Inside a circuit's call the response is shown to it; outside, a known service gets a circuit of
+    its own name.
     """
 
-    def __init__(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport | None = None, *, where: Mapping[str, str] | None = None
+    ) -> None:
+        self._where = where
         self._inner = inner or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1000))
         self._own = OwnCircuits(calls.timed, self._balanced)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        _check_hop(request)
         runtime = current()
         host, port = request.url.host, request.url.port
         if not runtime.has_directory and could_be(host, port):
@@ -57,10 +64,14 @@ class AsyncBalanced(httpx.AsyncBaseTransport):
         service = name_of(runtime, host, port)
         attempt = current_attempt()
         if service is None:
-            if attempt is None:
+            request.headers.pop(DEADLINE, None)  # how patient we are is nobody's business outside
+            if attempt is not None:
+                attempt.aims_at(_authority(request.url))
+                return attempt.judge(await self._inner.handle_async_request(request))
+            async with asyncio.timeout(time_left()):
                 return await self._inner.handle_async_request(request)
-            attempt.aims_at(_authority(request.url))
-            return attempt.judge(await self._inner.handle_async_request(request))
+        if not runtime.serves(service):
+            await runtime.seek(service)
         if attempt is None and runtime.knows(service):
             response: httpx.Response = await self._own.call(service)(request, service, runtime)
             return response
@@ -68,7 +79,7 @@ class AsyncBalanced(httpx.AsyncBaseTransport):
 
     async def _balanced(self, request: httpx.Request, service: str, runtime: Runtime) -> httpx.Response:
         attempt = current_attempt()
-        one = _Balanced(request, service, runtime, attempt)
+        one = _Balanced(request, service, runtime, attempt, self._where)
         try:
             for pick in one.tries:
                 if one.tries.pause:
@@ -102,11 +113,15 @@ class Balanced(httpx.BaseTransport):
     timeouts, and a body that comes in drops is given up between two of them.
     """
 
-    def __init__(self, inner: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, inner: httpx.BaseTransport | None = None, *, where: Mapping[str, str] | None = None
+    ) -> None:
+        self._where = where
         self._inner = inner or httpx.HTTPTransport(limits=httpx.Limits(max_connections=1000))
         self._own = OwnCircuits(calls.sync, self._balanced)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        _check_hop(request)
         runtime = current()
         host, port = request.url.host, request.url.port
         if not runtime.has_directory and could_be(host, port):
@@ -114,15 +129,18 @@ class Balanced(httpx.BaseTransport):
         service = name_of(runtime, host, port)
         attempt = current_attempt()
         if service is None:
-            if attempt is None:
-                return self._inner.handle_request(request)
-            attempt.aims_at(_authority(request.url))
+            request.headers.pop(DEADLINE, None)
+            if attempt is not None:
+                attempt.aims_at(_authority(request.url))
             given = request.extensions
-            _limit(request, given, attempt.remaining())
+            _limit(request, given, time_left())
             try:
-                return attempt.judge(self._inner.handle_request(request))
+                answer = self._inner.handle_request(request)
+                return answer if attempt is None else attempt.judge(answer)
             finally:
                 request.extensions = given
+        if not runtime.serves(service):
+            runtime.seek_now(service)
         if attempt is None and runtime.knows(service):
             response: httpx.Response = self._own.call(service)(request, service, runtime)
             return response
@@ -130,7 +148,7 @@ class Balanced(httpx.BaseTransport):
 
     def _balanced(self, request: httpx.Request, service: str, runtime: Runtime) -> httpx.Response:
         attempt = current_attempt()
-        one = _Balanced(request, service, runtime, attempt)
+        one = _Balanced(request, service, runtime, attempt, self._where)
         try:
             for pick in one.tries:
                 if one.tries.pause:
@@ -156,7 +174,12 @@ class _Balanced:
     """One request on its way to a service: aimed at an instance for each try, itself again afterwards."""
 
     def __init__(
-        self, request: httpx.Request, service: str, runtime: Runtime, attempt: Attempt | None
+        self,
+        request: httpx.Request,
+        service: str,
+        runtime: Runtime,
+        attempt: Attempt | None,
+        where: Mapping[str, str] | None,
     ) -> None:
         self.request = request
         self.runtime = runtime
@@ -172,6 +195,7 @@ class _Balanced:
             secure=request.url.scheme == "https",
             replayable=isinstance(request.stream, httpx.ByteStream),
             attempt=attempt,
+            where=where,
         )
 
     def aim(self, pick: Pick) -> None:
@@ -179,6 +203,8 @@ class _Balanced:
         self.request.url = self.logical.copy_with(scheme=base.scheme, host=base.host, port=base.port)
         if self.own_host:
             self.request.headers["Host"] = _authority(self.request.url)
+        if pick.timeout is not None:
+            self.request.headers[DEADLINE] = telling(pick.timeout)
         _limit(self.request, self.extensions, pick.timeout)
 
     def again(self, response: httpx.Response) -> bool:
@@ -189,7 +215,19 @@ class _Balanced:
         self.request.url = self.logical
         if self.own_host:
             self.request.headers["Host"] = _authority(self.logical)  # a redirect copies it
+        self.request.headers.pop(DEADLINE, None)
         self.request.extensions = self.extensions
+
+
+_SECURE = "resilient.secure"
+
+
+def _check_hop(request: httpx.Request) -> None:
+    """Raise InsecureRedirect for the hop of a redirect from https to http: a hop inherits extensions."""
+    if request.url.scheme == "https":
+        request.extensions = {**request.extensions, _SECURE: True}
+    elif request.extensions.get(_SECURE):
+        raise InsecureRedirect(str(request.url))
 
 
 def _authority(url: httpx.URL) -> str:

@@ -11,8 +11,8 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .errors import CallRejected, ConfigError
-from .identity import bind_and_show, me, the_port
+from .errors import CallRejected, ConfigError, FallbackFull
+from .identity import bind_and_show, is_loopback, listening_ports, me, the_port
 from .model import Instance, Status
 from .runtime import Runtime
 from .web.trust import is_local_call, presented_token
@@ -59,6 +59,7 @@ class Member:
         self.instance: Instance | None = None
         self.state = "STARTING"
         self.well = True
+        self._warned = False
         self.detail = ""
         self._tasks: set[asyncio.Task[None]] = set()
         # A wrong name is an error now, not when the first heartbeat is due.
@@ -72,6 +73,7 @@ class Member:
     def join(self, port: int, *, host: str | None = None) -> Instance:
         """Register as listening on ``port``; returns at once, the registry is told in the background."""
         shown = host or self.where()[1]
+        self._warn_if_unreachable(shown, port)
         self.instance = me(
             self.service,
             host=shown,
@@ -85,6 +87,19 @@ class Member:
         if self.health is not None:
             self._spawn(self._watch_health(self.health))
         return self.instance
+
+    def _warn_if_unreachable(self, shown: str, port: int) -> None:
+        """The registry would send callers to an address on which nobody listens: say so, once."""
+        bound = next((address for address, known in listening_ports() if known == port), "")
+        if bound and is_loopback(bound) and not is_loopback(shown) and not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s listens on %s only, but tells others to call %s:%d: give the same host to both",
+                self.service,
+                bound,
+                shown,
+                port,
+            )
 
     def join_when_listening(self) -> None:
         """Register once this process listens: for apps that somebody else runs."""
@@ -188,7 +203,7 @@ PATHS = ("/health", "/health/live", "/health/ready", "/admin/ping", CIRCUITS)
 FORBIDDEN: Answer = (403, _TEXT, b"with the token, or from this machine\n")
 
 
-def refusal(error: CallRejected) -> Answer:
+def refusal(error: CallRejected | FallbackFull) -> Answer:
     """A call that was refused further in, as an answer to our own caller: 503, and when to come back."""
     wait = max(1, math.ceil(min(error.retry_after or 0, 3600)))  # held open by hand, it may be for ever
     body = json.dumps({"error": {"code": type(error).__name__, "message": str(error)}}).encode()

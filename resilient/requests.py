@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -15,6 +15,7 @@ from requests.utils import rewind_body
 from urllib3 import HTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from .allowed import DEADLINE, telling
 from .balancing.dialect import Dialect, causes
 from .balancing.picks import Pick
 from .circuits import calls
@@ -26,8 +27,10 @@ from .door import (
     could_be,
     name_of,
     retry_after,
+    time_left,
     tries_for,
 )
+from .errors import InsecureRedirect
 from .runtime import Runtime, current
 
 
@@ -59,12 +62,13 @@ class Balanced(HTTPAdapter):
         for scheme in ("http://", "https://"):
             http.mount(scheme, Balanced())
 
-    Inside a circuit's call the response is shown to it; outside, a known service gets a circuit of its own
-    name. A plain function cannot be cancelled, so each try gets what is left of the call's time as its
-    socket timeouts.
+    ``where`` selects instances by their metadata. Inside a circuit's call the response is shown to it;
+    outside, a known service gets a circuit of its own name. A plain function cannot be cancelled, so each try
+    gets what is left of the call's time as its socket timeouts.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, where: Mapping[str, str] | None = None, **options: Any) -> None:
+        self._where = where
         options.setdefault("pool_connections", 200)  # one for each instance
         options.setdefault("pool_maxsize", 100)
         super().__init__(**options)
@@ -87,13 +91,19 @@ class Balanced(HTTPAdapter):
         options = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert, "proxies": proxies}
         attempt = current_attempt()
         if service is None:
+            request.headers.pop(DEADLINE, None)  # how patient we are is nobody's business outside
+            left = time_left()
             if attempt is None:
+                if left is not None:
+                    options["timeout"] = _limited(timeout, left)
                 return super().send(request, **options)
             attempt.aims_at(parts.netloc)
-            options["timeout"] = _limited(timeout, attempt.remaining())
+            options["timeout"] = _limited(timeout, left)
             return attempt.judge(super().send(request, **options))
         # An instance is called directly: a proxy for the outside world has never heard of it.
         options["proxies"] = None
+        if not runtime.serves(service):
+            runtime.seek_now(service)
         if attempt is None and runtime.knows(service):
             response: requests.Response = self._own.call(service)(request, service, runtime, options)
             return response
@@ -114,6 +124,7 @@ class Balanced(HTTPAdapter):
             secure=logical[:6].lower() == "https:",
             replayable=_replayable(request.body) or isinstance(position, int),
             attempt=attempt,
+            where=self._where,
         )
         timeout = options["timeout"]
         try:
@@ -124,6 +135,8 @@ class Balanced(HTTPAdapter):
                     time.sleep(tries.pause)
                 request.url = _aim(logical, pick.url)
                 options["timeout"] = _limited(timeout, pick.timeout)
+                if pick.timeout is not None:
+                    request.headers[DEADLINE] = telling(pick.timeout)
                 with pick:
                     response = super().send(request, **options)
                     wait = retry_after(runtime, response.headers.get("Retry-After"))
@@ -136,6 +149,7 @@ class Balanced(HTTPAdapter):
             raise AssertionError("tries end with an answer or an error")
         finally:
             request.url = logical
+            request.headers.pop(DEADLINE, None)  # a redirect copies it
 
 
 def _replayable(body: object) -> bool:
@@ -195,10 +209,33 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def make_session() -> requests.Session:
-    """A requests.Session of your own that knows services by name."""
-    made = requests.Session()
-    adapter = Balanced()
+class _Session(requests.Session):
+    """Does not follow a redirect from https to http."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        found: str | None = super().get_redirect_target(resp)
+        if found is not None and (resp.url or "")[:6].lower() == "https:":
+            target = urljoin(resp.url, found)
+            if urlsplit(target).scheme == "http":
+                raise InsecureRedirect(target)
+        return found
+
+    def resolve_redirects(self, resp: requests.Response, *args: Any, **options: Any) -> Any:
+        if options.get("yield_requests"):  # nobody follows: only to say what would come next
+            try:
+                self.get_redirect_target(resp)
+            except InsecureRedirect:
+                return iter(())
+        return super().resolve_redirects(resp, *args, **options)
+
+
+def make_session(*, where: Mapping[str, str] | None = None) -> requests.Session:
+    """A requests.Session of your own that knows services by name.
+
+    ``where`` selects instances by their metadata: ``make_session(where={"version": "2"})``.
+    """
+    made = _Session()
+    adapter = Balanced(where=where)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
     return made

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from functools import lru_cache
+from collections.abc import Awaitable, Mapping
 from operator import attrgetter
 from typing import Any
 
 import aiohttp
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, hdrs
+from multidict import istr
 from yarl import URL
 
+from ..allowed import DEADLINE, telling
 from ..balancing.dialect import harmless
 from ..balancing.node import Node
 from ..balancing.picks import Pick, Tries
@@ -28,14 +29,18 @@ from ..door import (
     own_limit,
     present,
     retry_after,
+    time_left,
     tries_for,
 )
 from ..errors import ConfigError
 from ..runtime import Runtime, current
+from .connections import NEW, Connector, Request, hops, parts
 from .tries import TIMEOUT, FirstTry, TryTimer, patience, watch_body
 from .trouble import AIOHTTP, DISCONNECTED, consumed, no_status, replayable, understood, was_sent
 
 _TLS = ("https", "wss")
+_PLAIN = ("http", "ws")
+_DEADLINE = istr(DEADLINE)
 
 
 def middleware(request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
@@ -48,7 +53,7 @@ def middleware(request: ClientRequest, handler: ClientHandlerType) -> Awaitable[
     # A plain function, for each coroutine on the way costs time. So does each line: benchmarks/session.py.
     found = CURRENT.get()
     if found is not None and found[2] is None:
-        attempt = found[0]
+        attempt: Attempt = found[0]  # type: ignore[assignment]  # below an allowance there is something
         if attempt.began is found[1] and attempt.verdict is None and attempt.circuit.target is not None:
             url = request.url
             if url.explicit_port is None and url.scheme == "http":
@@ -58,28 +63,46 @@ def middleware(request: ClientRequest, handler: ClientHandlerType) -> Awaitable[
     return _routed(request, handler)
 
 
+def selecting(where: Mapping[str, str]) -> ClientMiddlewareType:
+    """As `middleware`, for instances whose metadata says all that ``where`` says."""
+    chosen = dict(where)
+
+    def selective(request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
+        return _routed(request, handler, chosen)
+
+    return selective
+
+
 async def _quick(
     request: ClientRequest, handler: ClientHandlerType, attempt: Attempt, chosen: tuple[Pool, Node, float]
 ) -> ClientResponse:
     """One try, which nearly always ends well; if not, `_balanced` takes over where it ended."""
     logical, headers = request.url, request.headers
-    own_host = headers.get(hdrs.HOST) == logical.host_port_subcomponent
     began = attempt.began
     safe = request.method == "GET" or harmless(request.method, headers)
     if request.body and not replayable(request):
         safe = False
-    scheme, authority, shown = _parts(chosen[1].url)
+    base = chosen[1].url
+    scheme, authority, shown, key = parts(base)
     first = FirstTry(chosen, attempt, request, safe)
-    # The parts as they are: percent-encoding is the caller's and must arrive untouched.
-    request.url = URL.build(
-        scheme=scheme,
-        authority=authority,
-        path=logical.raw_path,
-        query_string=logical.raw_query_string,
-        encoded=True,
-    )
+    own_host = headers.get(hdrs.HOST) == logical.host_port_subcomponent
     if own_host:
         headers[hdrs.HOST] = shown
+    seconds = first.timeout
+    if seconds is not None:
+        headers[_DEADLINE] = str(int(seconds * 1000.0) or 1)  # as telling() does
+    ours = key is not None and type(request) is Request and request.plain()
+    if ours:
+        request.aimed = key  # type: ignore[attr-defined]
+    else:
+        # The parts as they are: percent-encoding is the caller's and must arrive untouched.
+        request.url = URL.build(
+            scheme=scheme,
+            authority=authority,
+            path=logical.raw_path,
+            query_string=logical.raw_query_string,
+            encoded=True,
+        )
     outcome: ClientResponse | BaseException | None
     try:
         outcome = response = await handler(request)
@@ -91,7 +114,10 @@ async def _quick(
     except BaseException as error:
         outcome = error
     finally:
-        request.url = logical
+        if not ours:
+            request.url = logical
+    if ours:
+        request.aimed = None  # type: ignore[attr-defined]
     if own_host:
         headers[hdrs.HOST] = logical.host_port_subcomponent or ""
     try:
@@ -101,24 +127,30 @@ async def _quick(
         outcome = None  # an error knows this frame
 
 
-async def _routed(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+async def _routed(
+    request: ClientRequest, handler: ClientHandlerType, where: Mapping[str, str] | None = None
+) -> ClientResponse:
     """Find out who is meant."""
     runtime = current()
     url = request.url
+    if hops.seen and url.scheme in _PLAIN:
+        hops.check(request)
     host, port = url.raw_host or "", url.explicit_port
     service = host
-    if port is not None or not runtime.knows(host):
+    if port is not None or not runtime.serves(host):
         if not runtime.has_directory and could_be(host, port):
             await runtime.ready()
         name = name_of(runtime, host, port)
         if name is None:
             return await _direct(request, handler)
         service = name
+        if not runtime.serves(service):
+            await runtime.seek(service)
     attempt = present()
     if attempt is None and runtime.knows(service):
-        answer: _Answer = await _own.call(service)(request, handler, service, runtime)
+        answer: _Answer = await _own.call(service)(request, handler, service, runtime, where)
         return answer.response
-    return await _balanced(request, handler, service, runtime, attempt)
+    return await _balanced(request, handler, service, runtime, attempt, where=where)
 
 
 async def _direct(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -126,7 +158,11 @@ async def _direct(request: ClientRequest, handler: ClientHandlerType) -> ClientR
     if attempt is not None:
         aim(attempt, request.url.authority)
     began = attempt.began if attempt is not None else None
+    request.headers.popall(_DEADLINE, None)  # how patient we are is nobody's business outside
     seconds = patience(request)
+    left = time_left() if attempt is None else None
+    if left is not None:
+        seconds = left if seconds is None else min(left, seconds)
     timer = TryTimer(seconds, None, request.loop) if seconds is not None else None
     try:
         response = await handler(request)
@@ -140,6 +176,8 @@ async def _direct(request: ClientRequest, handler: ClientHandlerType) -> ClientR
     finally:
         if timer is not None:
             timer.end()
+    if response.status >= 300:
+        hops.note(request, response)
     watch_body(request, response, None)
     _show(response, attempt, began)
     return response
@@ -152,6 +190,7 @@ async def _balanced(
     runtime: Runtime,
     attempt: Attempt | None,
     begun: tuple[FirstTry, ClientResponse | BaseException] | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> ClientResponse:
     """All tries of one request; ``begun`` is the first one and how it ended, if there was one."""
     logical, headers = request.url, request.headers
@@ -165,6 +204,7 @@ async def _balanced(
         secure=logical.scheme in _TLS,
         replayable=replayable(request),
         attempt=attempt,
+        where=where,
     )
     if begun is not None:
         tries.adopt(begun[0])
@@ -174,15 +214,17 @@ async def _balanced(
         for pick in tries:
             if tries.number > 1:
                 await request.close()  # the try before may still be writing its body
-                request.__dict__.update({_NEW: None, "response": None})
+                request.__dict__.update({NEW: None, "response": None})
                 if tries.pause:
                     await asyncio.sleep(tries.pause)
-            scheme, authority, shown = _parts(pick.url)
+            scheme, authority, shown, _ = parts(pick.url)
             request.url = URL.build(
                 scheme=scheme, authority=authority, path=path, query_string=query, encoded=True
             )
             if own_host:
                 headers[hdrs.HOST] = shown
+            if pick.timeout is not None:
+                headers[_DEADLINE] = telling(pick.timeout)
             with pick:
                 timer = _timer(request, tries, pick, attempt)
                 try:
@@ -209,6 +251,8 @@ async def _balanced(
                     begun = None
                     if timer is not None:
                         timer.end()
+                if response.status >= 300:
+                    hops.note(request, response)
                 if response.status >= 400:  # less than that is good, as is a block that ends well
                     if consumed(request):
                         tries.harmless = False
@@ -264,20 +308,14 @@ def _show(response: ClientResponse, attempt: Attempt | None, began: float | None
         attempt.judge(response)
 
 
-@lru_cache(10_000)
-def _parts(base: str) -> tuple[str, str, str]:
-    url = URL(base)
-    return url.scheme, url.raw_authority, url.host_port_subcomponent or ""
-
-
 def _stale(request: ClientRequest) -> bool:
     """A pooled connection that the other end closed at this very moment says nothing about the instance.
 
     Only our own sessions know which connections are new; in others aiohttp sees to it.
     """
     return (
-        isinstance(request.session.connector, _Connector)
-        and not request.__dict__.get(_NEW)
+        isinstance(request.session.connector, Connector)
+        and not request.__dict__.get(NEW)
         and was_sent(request)
         and harmless(request.method, request.headers)
         and not consumed(request)
@@ -297,40 +335,41 @@ class _Answer:
 
 
 async def _inside(
-    request: ClientRequest, handler: ClientHandlerType, service: str, runtime: Runtime
+    request: ClientRequest,
+    handler: ClientHandlerType,
+    service: str,
+    runtime: Runtime,
+    where: Mapping[str, str] | None,
 ) -> _Answer:
-    if present() is None:
-        return _Answer(await _balanced(request, handler, service, runtime, None))
-    return _Answer(await middleware(request, handler))
+    found = CURRENT.get()
+    if found is not None and found[2] is None and where is None:
+        attempt: Attempt = found[0]  # type: ignore[assignment]
+        url = request.url
+        if attempt.circuit.target is not None and url.explicit_port is None and url.scheme == "http":
+            chosen = runtime.balancer.quick(service)
+            if chosen is not None:
+                return _Answer(await _quick(request, handler, attempt, chosen))
+    return _Answer(await _balanced(request, handler, service, runtime, present(), where=where))
 
 
 _own = OwnCircuits(calls.timed, _inside)
 
-#: Under this name a request remembers that its connection was made for it.
-_NEW = "_resilient_new_connection"
 
-
-class _Connector(aiohttp.TCPConnector):
-    """Knows which requests went out on a new connection."""
-
-    async def _create_connection(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Any:
-        made = await super()._create_connection(req, *args, **kwargs)
-        req.__dict__[_NEW] = True
-        return made
-
-
-def make_session(**options: Any) -> aiohttp.ClientSession:
+def make_session(*, where: Mapping[str, str] | None = None, **options: Any) -> aiohttp.ClientSession:
     """A ClientSession of your own that knows services by name; ``options`` are ClientSession's.
 
     Connections are tried for one second, and a call's time is the circuit's business. Where there is none,
     and while a body is read, a connection on which nothing comes for five minutes is given up (aiohttp
-    itself ends everything after five minutes). ``timeout=`` given here replaces all of this.
+    itself ends everything after five minutes). ``timeout=`` given here replaces all of this. ``where``
+    selects instances by their metadata: ``make_session(where={"version": "2"})``.
     """
-    options["middlewares"] = (middleware, *options.get("middlewares", ()))
+    layer = middleware if where is None else selecting(where)
+    options["middlewares"] = (layer, *options.get("middlewares", ()))
     options.setdefault("timeout", TIMEOUT)
     ours = options.get("connector") is None
     if ours:
-        options["connector"] = _Connector(limit=1000, limit_per_host=0)
+        options["connector"] = Connector(limit=1000, limit_per_host=0)
+        options.setdefault("request_class", Request)
     session = aiohttp.ClientSession(**options)
     if ours:
         # aiohttp repeats a request itself when a connection breaks; here ours is the one layer that

@@ -12,10 +12,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from ..errors import CallRejected, ConfigError
+from ..allowed import DEADLINE, TOO_LATE, allowed, lapsed, told, too_late
+from ..errors import CallRejected, CallTimeout, ConfigError, FallbackFull
 from ..member import FORBIDDEN, PATHS, Answer, Health, Member, refusal
 from ..runtime import Runtime, process_runtime
 from .request import request_middleware
@@ -109,10 +110,28 @@ async def _ours(request: web.Request) -> web.Response:
 
 @web.middleware
 async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    text = request.headers.get(DEADLINE)
     try:
-        return await handler(request)
-    except CallRejected as error:
+        if text is None:
+            return await handler(request)
+        return await _in_time(request, handler, told(text))
+    except (CallRejected, FallbackFull) as error:
         return _response(refusal(error))
+
+
+async def _in_time(request: web.Request, handler: Handler, seconds: float | None) -> web.StreamResponse:
+    """Serve a request whose caller has said how long it will wait."""
+    if seconds is None or hdrs.UPGRADE in request.headers:  # a web socket lives longer than its handshake
+        return await handler(request)
+    if too_late(seconds):
+        return _response(TOO_LATE)
+    with allowed(seconds) as allowance:
+        try:
+            return await handler(request)
+        except CallTimeout as error:
+            if not lapsed(error, allowance):
+                raise
+            return _response(TOO_LATE)
 
 
 def _response(answer: Answer) -> web.Response:

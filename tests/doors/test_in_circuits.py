@@ -174,7 +174,7 @@ def in_flight(runtime: Runtime) -> int:
 
 @pytest.mark.parametrize("how", ["read", "closed"])
 @pytest.mark.parametrize("inside", [True, False], ids=["in a circuit", "outside"])
-def test_an_instance_is_busy_until_aiohttp_has_read(estate: Estate, how: str, inside: bool) -> None:
+def test_case_80_an_instance_is_busy_until_aiohttp_has_read(estate: Estate, how: str, inside: bool) -> None:
     runtime, (a,) = estate("slow")
 
     async def get() -> Any:

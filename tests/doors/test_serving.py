@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from process_kit import Process
 
-from resilient import CallRejected, CircuitFull, CircuitOpen, ConfigError, NoInstance
+from resilient import CallRejected, CircuitFull, CircuitOpen, ConfigError, FallbackFull, NoInstance
 from resilient.aiohttp import setup
 from resilient.asgi import Refusals, lifespan
 from resilient.model import Instance, Status
@@ -190,6 +190,7 @@ REFUSED = [
     (CircuitOpen("pay", 2.4), "3", "CircuitOpen"),
     (CircuitFull("pay", 10), "1", "CircuitFull"),
     (NoInstance("stock"), "1", "NoInstance"),
+    (FallbackFull("pay", 10), "1", "FallbackFull"),
 ]
 
 
