@@ -12,14 +12,14 @@ from random import Random
 
 from ..clock import SYSTEM, Clock
 from ..errors import NoInstance
-from ..events import Publish, discard
+from ..events import Event, InstanceEjected, InstanceRestored, Publish, discard
 from ..model import Instance
 from .dialect import Dialect
 from .node import Node, NodeView, PoolView
 from .picks import PROBE, Pick, Tries, Try
 from .pool import NOWHERE, Pool
 from .rules import Rule, Zoned, rule_maker
-from .views import view_nodes, view_pool
+from .views import INSTANCES, SERVICES, Row, report_of, rows_of, view_nodes, view_pool
 
 Lookup = Callable[[str], Sequence[Instance]]
 
@@ -68,6 +68,11 @@ class Balancer:
         self._known = known
         self._pools: dict[str, Pool] = {}
         self._hints: dict[str, tuple[float, str]] = {}
+        #: Since the start: ejections by service and reason, returns by service, and calls that found nobody
+        #: by service ("": one that is not known).
+        self.ejections: dict[tuple[str, str], int] = {}
+        self.returns: dict[str, int] = {}
+        self.nobody: dict[str, int] = {}
         _here.add(self)
 
     def pick(
@@ -115,11 +120,13 @@ class Balancer:
         stop: Callable[[], bool] = _never,
         key: str | None = None,
         command: str = "",
+        where: Mapping[str, str] | None = None,
     ) -> Tries:
         """The tries of one call: at most ``1 + retries``, each on another instance.
 
-        ``harmless`` says that repeating the request changes nothing. ``remaining`` answers with the
-        call's seconds left, ``None`` for no limit; ``stop`` with whether there is no point in going on.
+        ``key``, ``command`` and ``where`` are as for `pick`. ``harmless`` says that repeating the request
+        changes nothing. ``remaining`` answers with the call's seconds left, ``None`` for no limit; ``stop``
+        with whether there is no point in going on.
         """
         return Tries(
             self,
@@ -132,6 +139,7 @@ class Balancer:
             key=key,
             command=command,
             rng=self._rng,
+            where=where or NOWHERE,
         )
 
     def quick(self, service: str) -> tuple[Pool, Node, float] | None:
@@ -161,10 +169,10 @@ class Balancer:
             now = self._now()
             if instances:
                 pool.budget.deposit(now)
-            if instances is pool.snapshot and now < pool.calm and tries.key is None:
+            if instances is pool.snapshot and now < pool.calm and tries.key is None and not tries.where:
                 return Try(pool, pool.rule(pool.usable, self._rng), mean, tries)
         harmless = tries.harmless and tries.retries > 0
-        node, probe = self._choose(pool, instances, avoid, tries.key, harmless, tries)
+        node, probe = self._choose(pool, instances, avoid, tries.key, harmless, tries, tries.where)
         return Try(pool, node, mean, tries, PROBE if probe else 0)
 
     def _choose(
@@ -206,6 +214,21 @@ class Balancer:
         pool = self._pools.get(service.lower())
         return view_pool(pool, self._now()) if pool is not None else None
 
+    def view(self, service: str) -> list[Row]:
+        """As :meth:`nodes`, in plain rows for JSON: `.views` describes them."""
+        pool = self._pools.get(service.lower())
+        return rows_of(pool, self._now(), self._clock.time()) if pool is not None else []
+
+    def report(self, services: int = SERVICES, instances: int = INSTANCES) -> Row:
+        """What is known of all services that were called, bounded, for others to read: see `.views`."""
+        pools = list(self._pools.values())
+        return report_of(pools, self._now(), self._clock.time(), services, instances)
+
+    @property
+    def pools(self) -> list[Pool]:
+        """What is known of each service that was called; for looking at."""
+        return list(self._pools.values())
+
     @property
     def services(self) -> list[str]:
         """The services that were called."""
@@ -244,7 +267,7 @@ class Balancer:
             made = Pool(
                 service,
                 self._make_rule(),
-                publish=self._publish,
+                publish=self._said,
                 clock=self._clock,
                 rng=self._rng,
                 only=self._only,
@@ -252,7 +275,17 @@ class Balancer:
             pool = self._pools.setdefault(service, made)
         return pool
 
+    def _said(self, event: Event) -> None:
+        if isinstance(event, InstanceEjected):
+            why = (event.service, event.reason)
+            self.ejections[why] = self.ejections.get(why, 0) + 1
+        elif isinstance(event, InstanceRestored):
+            self.returns[event.service] = self.returns.get(event.service, 0) + 1
+        self._publish(event)
+
     def _nobody(self, service: str, listed: int) -> NoInstance:
+        met = service if service in self._pools else ""  # no memory for names that nobody has
+        self.nobody[met] = self.nobody.get(met, 0) + 1
         if listed:
             return NoInstance(service, (service,), f"{listed} in the directory, but none that may be called")
         known = tuple(islice(self._known(), _KNOWN))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from math import exp
+from math import exp, inf, log
 
 from ..model import Instance
 
 TAU = 10.0  # seconds in which what was learnt fades to 37 %
 FLOOR = 0.001  # no instance looks better than this
+LEAST = 1e-9  # what the logarithm of a latency is taken of, at least
 PENALTY = 100.0  # the sample of an instance that only fails, in multiples of the usual latency
+UNHEARD = -inf  # the mark of an instance that was never measured
 UNMEASURED = 1e12  # busy and never measured: loses against every measured one
 _SPAN = 30  # seconds of good and bad that the share of successes is taken from
 
@@ -50,29 +52,48 @@ class Mean:
         return seconds / self.value if self.count else 1.0
 
     def learn(self, seconds: float) -> float:
-        """Take in one success; answers with its ratio to what was usual before."""
-        ratio = self.ratio(seconds)
+        """Take in one success; answers with its ratio to what was usual before.
+
+        In the first ten, to what is usual with it, if that is more.
+        """
+        usual = self.value
         if self.count < 10:
             self.count += 1
-            value = self.value + (seconds - self.value) / self.count
+            value = usual + (seconds - usual) / self.count
+            # The first few say little: one lucky answer must not make all later ones look slow.
+            usual = max(usual, value)
         else:
-            value = self.value + 0.02 * (seconds - self.value)
+            value = usual + 0.02 * (seconds - usual)
         self.value = value if value > 1e-4 else 1e-4
-        return ratio
+        return seconds / usual if usual > 0.0 else 1.0
 
 
-class Node:
+class _Hot:
+    """What every pick and every good answer touch, side by side in memory.
+
+    Among ten thousand copies each one is cold when it is chosen, and what a pick costs is how many cache
+    lines it has to wait for. The interpreter orders slots by name, but those of a base class come first.
+    """
+
+    __slots__ = (
+        "answers", "bads", "goods", "in_flight", "latency", "mark", "now", "row", "stamp", "state", "turn",
+    )  # fmt: skip
+
+
+class Node(_Hot):
     """An instance with what this process has learnt of it. Rules read it; only the pool writes.
 
     ``latency`` is relative: a try's time in multiples of what its command usually takes, so that a
     copy that happens to get the slow commands does not look slow. It jumps up at once and fades down.
+
+    ``mark`` is the same as a logarithm that needs no fading: all copies fade alike, so of two the one with
+    the smaller mark is the quicker one, at any moment. Change both, and ``stamp``, by :meth:`measured`.
     """
 
     __slots__ = (
-        "answers", "away", "back_at", "bads", "connects", "drained", "ejected_at", "ejections", "failures",
-        "gone_at", "goods", "in_flight", "instance", "latency", "now", "others", "probe_until", "quiet_until",
-        "ramp_from", "refusals", "ring", "row", "silences", "stamp", "state", "turn", "until", "url",
-        "weight", "why",
+        "away", "back_at", "connects", "drained", "ejected_at", "ejections", "failures", "gone_at",
+        "instance", "others", "probe_until", "quiet_until", "ramp_from", "refusals", "ring", "silences",
+        "until", "url", "weight", "why",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, now: Callable[[], float]) -> None:
@@ -95,6 +116,7 @@ class Node:
     def reset(self, now: float) -> None:
         """Forget what was learnt, as for a copy that was started anew."""
         self.latency = -1.0  # never measured
+        self.mark = UNHEARD
         self.stamp = now
         self.goods = self.bads = 0.0  # fading counts
         self.ring: list[tuple[int, int, int, int]] = []
@@ -127,6 +149,12 @@ class Node:
 
     # -- learning --
 
+    def measured(self, latency: float, now: float) -> None:
+        """This is its latency from ``now`` on."""
+        self.latency = latency
+        self.stamp = now
+        self.mark = log(latency if latency > LEAST else LEAST) + now / TAU
+
     def answered(self, mean: Mean, seconds: float, now: float) -> None:
         """A good answer after ``seconds``."""
         if mean.count < 10:
@@ -142,8 +170,11 @@ class Node:
         if self.bads:
             self.bads *= kept
         latency = self.latency
-        self.latency = sample if sample > latency else sample + (latency - sample) * kept
+        if sample <= latency:
+            sample += (latency - sample) * kept
+        self.latency = sample  # Node.measured, written out
         self.stamp = now
+        self.mark = log(sample if sample > LEAST else LEAST) + now / TAU
         if self.row:
             self.row = self.connects = self.silences = 0
         if now >= self.turn:
@@ -182,12 +213,10 @@ class Node:
         self.bads = self.bads * kept + bad
 
     def _sample(self, sample: float, now: float) -> None:
-        if sample > self.latency:
-            self.latency = sample
-        else:
+        if sample <= self.latency:
             kept = exp((self.stamp - now) / TAU) if now > self.stamp else 1.0
-            self.latency = self.latency * kept + sample * (1.0 - kept)
-        self.stamp = now
+            sample = self.latency * kept + sample * (1.0 - kept)
+        self.measured(sample, now)
 
     # -- the last half minute --
 

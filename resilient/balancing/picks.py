@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from types import TracebackType
 from typing import Protocol, Self
@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from ..model import Instance
 from .dialect import RETRYABLE, STANDARD, Dialect, Verdict, judge_status, retry_after_of, status_of
 from .node import Mean, Node
-from .pool import Pool
+from .pool import NOWHERE, Pool
 
 ENTERED, _JUDGED, PROBE, _LEFT = 1, 2, 4, 8
 DONE = ENTERED | _JUDGED | _LEFT
@@ -117,6 +117,8 @@ class Pick:
         if self._stage & ENTERED and isinstance(error, Exception):
             verdict = self._dialect.judge(error)
             self._stage |= _JUDGED
+            if self._hurried(verdict):
+                return
             self._pool.learn(
                 self._node,
                 verdict if verdict.failure else Verdict.FAILED,
@@ -164,7 +166,7 @@ class Pick:
             self.answered(status, wait)
             return self._tries is not None and self._tries.grant_status(status, wait)
         verdict = self._lateness(error, self._dialect.judge(error))
-        self._judge(verdict)
+        self._judge(Verdict.NEUTRAL if self._hurried(verdict) else verdict)
         return self._tries is not None and isinstance(error, Exception) and self._tries.grant_error(verdict)
 
     def _lateness(self, error: BaseException, verdict: Verdict) -> Verdict:
@@ -176,6 +178,15 @@ class Pick:
             return verdict
         enough = self._node.now() - self._began >= 0.5 * self.timeout
         return Verdict.TIMED_OUT if enough else Verdict.NEUTRAL
+
+    def _hurried(self, verdict: Verdict) -> bool:
+        """Whether it was given up only because the call's own caller had so little time."""
+        promised = self._tries.promised if self._tries is not None else 0.0
+        return (
+            verdict is Verdict.TIMED_OUT
+            and promised > 0.0
+            and self._node.now() - self._began < 0.5 * promised
+        )
 
 
 class Try(Pick):
@@ -221,7 +232,7 @@ class Tries:
 
     __slots__ = (
         "_balancer", "_begun", "_granted", "_pool", "_rng", "_same", "_stop", "_tried", "command", "dialect",
-        "harmless", "key", "number", "pause", "pick", "remaining", "retries", "service",
+        "harmless", "key", "number", "pause", "pick", "promised", "remaining", "retries", "service", "where",
     )  # fmt: skip
 
     def __init__(
@@ -237,6 +248,7 @@ class Tries:
         key: str | None,
         command: str,
         rng: Random,
+        where: Mapping[str, str] = NOWHERE,
     ) -> None:
         self._balancer = balancer
         self._rng = rng
@@ -252,9 +264,11 @@ class Tries:
         self.retries = retries
         self.remaining = remaining
         self.key = key
+        self.where = where
         self.command = command
         self.number = 0
         self.pause = 0.0
+        self.promised = 0.0  # seconds a try usually gets, where this call's caller was in a hurry
         self.pick: Pick | None = None
 
     def adopt(self, first: Try) -> Self:

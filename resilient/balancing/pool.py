@@ -11,10 +11,11 @@ from ..clock import Clock
 from ..events import Event, InstanceEjected, InstanceRestored, Publish
 from ..model import Instance
 from .budget import Budget
+from .candidates import Candidates, matches
 from .dialect import Verdict
 from .node import Mean, Node, State, Why
 from .roster import Roster
-from .rules import Candidates, Rule, ZoneRule, by_key, matches
+from .rules import Rule, ZoneRule, by_key
 
 IN_A_ROW = 5  # failures that eject
 SILENCES = 2  # tries without an answer in their time, while others answer: few are sent to who is late
@@ -378,7 +379,7 @@ class Pool(Roster):
 
     def _probation(self, node: Node, now: float) -> None:
         node.state = State.WAITING
-        node.latency, node.stamp = 1.0, now  # as good as the average until it shows
+        node.measured(1.0, now)  # as good as the average until it shows
         node.goods = node.bads = 0.0
         node.row = IN_A_ROW - 1
 

@@ -15,7 +15,7 @@ KEEP = 600.0  # seconds that a vanished copy is remembered
 class Roster:
     """The nodes of one service. ``up`` are those that may be called as far as the directory knows."""
 
-    __slots__ = ("_first", "_only", "nodes", "now", "snapshot", "up", "zones")
+    __slots__ = ("_first", "_only", "left", "nodes", "now", "snapshot", "up", "zones")
 
     def __init__(self, now: Callable[[], float], only: str | None = None) -> None:
         self.now = now
@@ -23,6 +23,8 @@ class Roster:
         self.snapshot: Sequence[Instance] = ()
         self.nodes: dict[tuple[str, str, int], Node] = {}
         self.up: list[Node] = []
+        #: Tries of copies that are remembered no more: answered, failed, others.
+        self.left = (0, 0, 0)
         self.zones = 1
         self._first = True
 
@@ -75,7 +77,8 @@ class Roster:
         surplus = len(gone) - 2 * len(seen) - 100  # a service whose copies change names all the time
         for index, key in enumerate(gone):
             if index < surplus or now - (self.nodes[key].gone_at or now) > KEEP:
-                del self.nodes[key]
+                node, (answers, failures, others) = self.nodes.pop(key), self.left
+                self.left = (answers + node.answers, failures + node.failures, others + node.others)
 
     def weigh(self, nodes: list[Node], now: float) -> float:
         """Set effective weights; answers with when to look again."""

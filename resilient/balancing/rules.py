@@ -9,112 +9,22 @@ not wait. Writing one takes a few lines::
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from itertools import accumulate, count
-from math import exp
+from itertools import count
+from math import log, log1p
 from random import Random
 from threading import Lock
 from typing import Literal
 
 from ..errors import ConfigError
-from .node import FLOOR, TAU, Node
+from .candidates import Candidates, Split
+from .node import FLOOR, TAU, UNHEARD, Node
 
 Rule = Callable[[Sequence[Node], Random], Node]
 
-OVERFLOW = 1.4  # how many times its fair share a local instance may get
-_SELECTIONS = 100  # ways to select that are remembered for one state of a service
-_LOCAL = 2  # a single local copy has nobody to be compared with
-
-
-class Candidates(list[Node]):
-    """The nodes a rule may choose from, made anew whenever health or the directory changes.
-
-    ``cumulative`` holds running sums of the weights, ``None`` while all weights are equal;
-    ``zones`` counts the zones of the whole service, ill instances included.
-    """
-
-    __slots__ = (
-        "_matches",
-        "_splits",
-        "bits",
-        "cumulative",
-        "lightest",
-        "others",
-        "pairs",
-        "panic",
-        "plain",
-        "zones",
-    )
-
-    def __init__(self, nodes: Iterable[Node] = (), *, zones: int = 1, panic: bool = False) -> None:
-        super().__init__(nodes)
-        self.plain = tuple(self)  # the interpreter is quicker with what it knows exactly
-        self.others = len(self) - 1
-        self.pairs = len(self) * self.others
-        self.bits = 30 if self.pairs < 1 << 15 else 60  # so many that the remainder is as good as even
-        self.zones = zones
-        self.panic = panic
-        self.cumulative: list[float] | None = None
-        self.lightest = 1.0
-        self._splits: dict[str, tuple[Candidates, Candidates, float]] = {}
-        self._matches: dict[frozenset[tuple[str, str]], Candidates] = {}
-        weights = {node.weight for node in self}
-        if len(weights) > 1:
-            self.lightest = min(weights)
-            self.cumulative = list(accumulate(node.weight for node in self))
-
-    def split(self, zone: str) -> tuple[Candidates, Candidates, float]:
-        """Those in ``zone``, the others, and the part of all calls that goes to the former.
-
-        If callers are spread evenly over the zones, no local instance gets more than ``OVERFLOW``
-        times what it would get without any preference.
-        """
-        found = self._splits.get(zone)
-        if found is None:
-            local = [node for node in self if node.instance.zone.lower() == zone.lower()]
-            if self.panic or len(local) < _LOCAL or len(local) == len(self):
-                found = (self, self, 1.0)
-            else:
-                rest = [node for node in self if node.instance.zone.lower() != zone.lower()]
-                ours, all_ = sum(node.weight for node in local), sum(node.weight for node in self)
-                part = min(1.0, OVERFLOW * self.zones * ours / all_)
-                found = (Candidates(local), Candidates(rest), part)
-            self._splits[zone] = found
-        return found
-
-    def matching(self, where: Mapping[str, str]) -> Candidates:
-        """Those whose metadata says all that ``where`` says."""
-        key = frozenset(where.items())
-        found = self._matches.get(key)
-        if found is None:
-            fits = [node for node in self if matches(node, where)]
-            found = Candidates(fits, zones=self.zones, panic=self.panic)
-            if len(self._matches) < _SELECTIONS:
-                self._matches[key] = found
-        return found
-
-    def draw(self, rng: Random) -> int:
-        """An index, drawn by weight."""
-        if self.cumulative is None:
-            return int(rng.random() * len(self))
-        return min(bisect(self.cumulative, rng.random() * self.cumulative[-1]), len(self) - 1)
-
-    def draw_two(self, rng: Random) -> tuple[int, int]:
-        """Two different indices, drawn by weight."""
-        first = self.draw(rng)
-        for _ in range(4):
-            second = self.draw(rng)
-            if second != first:
-                return first, second
-        return first, (first + 1 + int(rng.random() * (len(self) - 1))) % len(self)
-
-
-def matches(node: Node, where: Mapping[str, str]) -> bool:
-    """Whether the metadata of an instance has all these values."""
-    metadata = node.instance.metadata or {}
-    return all(metadata.get(name) == value for name, value in where.items())
+_LOG_FLOOR = log(FLOOR)
+_NEARLY = 4.0  # times the load that is as good as the same, where the alternative is another zone
 
 
 def two_choices(nodes: Sequence[Node], rng: Random) -> Node:
@@ -133,17 +43,22 @@ def two_choices(nodes: Sequence[Node], rng: Random) -> Node:
         j += 1
     first = nodes.plain[i]
     second = nodes.plain[j]
-    a, b = first.latency, second.latency
-    now = first.now()
-    if a < 0.0 or b < 0.0 or now < first.stamp or now < second.stamp:
-        return second if second.load_at(now) < first.load_at(now) else first
-    a *= exp((first.stamp - now) / TAU)  # Node.load_at, written out: half of what a pick costs
-    b *= exp((second.stamp - now) / TAU)
-    if a < FLOOR:
-        a = FLOOR
-    if b < FLOOR:
-        b = FLOOR
-    return second if b * (1 + second.in_flight) < a * (1 + first.in_flight) else first
+    a, b = first.mark, second.mark
+    least = _LOG_FLOOR + first.now() / TAU
+    if a < least or b < least:
+        if a == UNHEARD or b == UNHEARD:
+            if a == UNHEARD and not first.in_flight:
+                return first  # nobody knows it yet: the next call shall tell
+            if b == UNHEARD and not second.in_flight:
+                return second
+            now = first.now()
+            return second if second.load_at(now) < first.load_at(now) else first
+        a, b = max(a, least), max(b, least)
+    p, q = first.in_flight, second.in_flight
+    if p != q:  # Node.load_at as logarithms, for half of what a pick would cost else
+        a += log1p(p)
+        b += log1p(q)
+    return second if b < a else first
 
 
 def _two_weighted(nodes: Candidates, rng: Random) -> Node:
@@ -271,8 +186,24 @@ class ZoneRule:
     def __call__(self, nodes: Sequence[Node], rng: Random) -> Node:
         if type(nodes) is not Candidates:
             nodes = Candidates(nodes, zones=len({node.instance.zone.lower() for node in nodes}))
-        local, others, part = nodes.split(self.zone)
-        return self.rule(local if part >= 1.0 or rng.random() < part else others, rng)
+        split = nodes.split(self.zone)
+        if split.part >= 1.0:
+            return self.rule(split.local, rng)
+        return self._with_help(split, rng)
+
+    def _with_help(self, split: Split, rng: Random) -> Node:
+        """The zone is too small for its callers: no copy of it gets more than it may, the others the rest."""
+        split.calls += 1
+        node = self.rule(split.local, rng)
+        if split.grants(node):
+            return node
+        # It had its share. A neighbour may be a little worse: that is mostly chance, and still near.
+        most = _NEARLY * node.load
+        for _ in range(3):
+            neighbour = split.local[split.local.draw(rng)]
+            if neighbour is not node and neighbour.load <= most and split.grants(neighbour):
+                return neighbour
+        return self.rule(split.others, rng)
 
 
 def prefer_zone(zone: str, rule: Rule = two_choices) -> Rule:

@@ -31,6 +31,8 @@ REGISTRY_VARIABLES = (
     "RATE_LIMIT",
     "SELF_PRESERVATION",
     "STRICT_EUREKA",
+    "SNAPSHOT",
+    "MAX_INSTANCES",
 )
 #: Ours, but no setting of a service.
 DEBUG = "RESILIENT_DEBUG"

@@ -29,6 +29,9 @@ def add_instances(parsers: Parsers) -> None:
     about = "The copies of one service, each with its state."
     parser = parsers.add_parser("instances", help=about, description=about)
     parser.add_argument("name", metavar="NAME", help="the service")
+    parser.add_argument(
+        "--process", metavar="URL", help="ask this process instead: whom does its balancer choose, and why"
+    )
     common(parser)
     parser.set_defaults(run=instances)
 
@@ -53,8 +56,10 @@ def instances(args: argparse.Namespace) -> int:
     from .screen import Screen, safe, show_json
 
     settings = settings_of(args)
-    found, there, _ = estate.run(_look(settings))
     wanted = args.name.lower()
+    if args.process is not None:
+        return _seen_by(args.process, wanted, settings, as_json=args.json)
+    found, there, _ = estate.run(_look(settings))
     names = [estate.text(one, "name") for one in found]
     if wanted not in names:
         near = difflib.get_close_matches(wanted, names, 1)
@@ -66,6 +71,26 @@ def instances(args: argparse.Namespace) -> int:
         show_json(service)
     else:
         show_instances(Screen(), service)
+    return 0
+
+
+def _seen_by(url: str, wanted: str, settings: Settings, *, as_json: bool) -> int:
+    from . import estate, process
+    from .screen import Screen, safe, show_json
+
+    report = estate.run(process.ask(url, settings))
+    service = process.service_of(report, wanted)
+    if service is None:
+        called = ", ".join(safe(name, 64) for name in sorted(estate.table_of(report, "services"))[:10])
+        print(
+            f"resilient: that process has not called '{safe(wanted)}'; it has called {called or 'nobody'}",
+            file=sys.stderr,
+        )
+        return 1
+    if as_json:
+        show_json(service)
+    else:
+        process.show(Screen(), wanted, service)
     return 0
 
 

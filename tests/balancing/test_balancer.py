@@ -92,7 +92,7 @@ def test_the_lookup_is_asked_for_every_pick_and_nothing_else() -> None:
 
 def test_case_75_threads_and_loops_count_exactly() -> None:
     bench = Balancer({"orders": copies("abcde")}.__getitem__, rng=Random(1))
-    rounds = 10_000
+    rounds = 17_000
 
     def calls() -> None:
         for n in range(rounds):

@@ -16,7 +16,7 @@ def test_the_short_run_keeps_all_bounds(capsys: pytest.CaptureFixture[str]) -> N
     slow, *_ = said["scenarios"]
     assert set(slow["contenders"]) == set(CONTENDERS)
     assert slow["contenders"]["round robin"]["slow copy %"] == pytest.approx(10, abs=0.5)
-    assert sum(len(one["bounds"]) for one in said["scenarios"]) == 10
+    assert sum(len(one["bounds"]) for one in said["scenarios"]) == 18
 
 
 def test_a_broken_bound_is_the_exit_code(

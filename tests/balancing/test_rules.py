@@ -60,7 +60,7 @@ def test_case_07_two_choices_by_rank() -> None:
     bench = Bench(NAMES)
     bench.pick()
     for rank, name in enumerate(NAMES):
-        bench.node(name).latency, bench.node(name).stamp = 1.0 + rank, bench.clock.monotonic()
+        bench.node(name).measured(1.0 + rank, bench.clock.monotonic())
     shares = bench.shares(90_000)
     for rank, name in enumerate(NAMES, 1):
         p = (10 - rank) / 45
@@ -72,15 +72,15 @@ def test_case_08_equal_scores_are_split_evenly() -> None:
     bench = Bench(NAMES)
     bench.pick()
     for name in NAMES:
-        bench.node(name).latency, bench.node(name).stamp = 1.0, bench.clock.monotonic()
+        bench.node(name).measured(1.0, bench.clock.monotonic())
     assert chi_square(list(bench.shares(10_000).values())) < 33.7
 
 
 def test_case_09_never_the_same_twice() -> None:
     bench = Bench("ab")
     bench.pick()
-    bench.node("a").latency, bench.node("b").latency = 1.0, 2.0
-    bench.node("a").stamp = bench.node("b").stamp = bench.clock.monotonic()
+    for name, latency in (("a", 1.0), ("b", 2.0)):
+        bench.node(name).measured(latency, bench.clock.monotonic())
     assert bench.shares(10_000) == {"a": 10_000, "b": 0}
 
 
