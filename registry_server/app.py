@@ -11,19 +11,23 @@ from random import Random
 from aiohttp import hdrs, web
 
 from resilient.clock import SYSTEM, Clock
+from resilient.telemetry.stalls import Stalls
 from resilient.web.guard import Guard
 from resilient.web.server import Listener, listen
 from resilient.web.trust import Trust
 
-from . import bodies
+from . import bodies, renewals
 from .api import EurekaApi
 from .board import Board
 from .engine import MemoryEngine
+from .feed.actions import Actions
+from .feed.hub import Feed
 from .peers.cluster import Cluster
 from .ratelimit import RateLimiter
 from .records import Cause, Change
 from .registry import Registry
 from .settings import Settings
+from .snapshots_file import Keeper
 from .tools import Tools
 from .trust import Action, refusal
 from .views import Views
@@ -40,7 +44,7 @@ class RegistryApp:
             engine=MemoryEngine(),
             clock=clock,
             rng=rng,
-            caps=settings.caps,
+            caps=settings.room,
             policy=settings.preservation,
             factor=settings.factor,
             strict=settings.strict,
@@ -55,7 +59,20 @@ class RegistryApp:
         self.board = Board(clock)
         self.registry.subscribe(self._heard)
         self.trust = Trust(settings.token or None, settings.read_token or None, clock=clock)
-        self.views = Views(self.registry, self.board, self.cluster, settings.zone)
+        self.feed = Feed(self.registry, self.cluster.id)
+        self.actions = Actions(clock)
+        self.stalls = Stalls(clock=clock)
+        self.keeper = Keeper(self.registry, settings.snapshot) if settings.snapshot else None
+        self.views = Views(
+            self.registry,
+            self.board,
+            self.cluster,
+            settings.zone,
+            actions=self.actions,
+            position=lambda: self.feed.position,
+            stalls=self.stalls,
+            keeper=self.keeper,
+        )
         self.api = EurekaApi(
             self.registry,
             self.trust,
@@ -75,7 +92,15 @@ class RegistryApp:
     def _make_app(self) -> web.Application:
         app = web.Application()
         self.api.mount(app)
-        Tools(self.views, self.board, self.trust, lambda: self._started and self.cluster.ready).mount(app)
+        Tools(
+            self.views,
+            self.board,
+            self.trust,
+            self.feed,
+            self.actions,
+            ready=lambda: self._started and self.cluster.ready,
+            opens_in=lambda: self.cluster.opens_in,
+        ).mount(app)
         mounted = self.settings.ui and self._mount_ui(app)
         app.router.add_get("/", _front_page(mounted))
         # A base URL configured with a slash too many ("//eureka/apps") is common, and means no harm.
@@ -92,7 +117,7 @@ class RegistryApp:
         def allow(request: web.Request) -> int:
             return refusal(self.trust, self.trust.caller(request.remote, request.headers), Action.READ)
 
-        mount(app, self.views, clock=self.registry.clock, allow=allow)
+        mount(app, self.views, clock=self.registry.clock, allow=allow, watch=self.feed.watch)
         return True
 
     def _heard(self, change: Change) -> None:
@@ -101,7 +126,9 @@ class RegistryApp:
             self.board.forget(change.service, change.id)
 
     async def start(self) -> None:
-        """Bind, and begin to sweep. OSError if the address cannot be bound."""
+        """Read the snapshot if there is one, bind, sweep. OSError if the address cannot be bound."""
+        if self.keeper is not None:
+            await self.keeper.load()
         try:
             self.listener = await listen(
                 self.app, self.settings.host, self.settings.port, guard=_guard(), front=self.api.front
@@ -113,6 +140,9 @@ class RegistryApp:
         self.url = self.api.url = f"{self.listener.url}/eureka/"
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="registry sweep")
         self.cluster.start(self.url)
+        self.stalls.start()
+        if self.keeper is not None:
+            self.keeper.start()
         self._started = True
         if not self.listener.is_loopback and not self.settings.token:
             _log.warning(
@@ -133,6 +163,9 @@ class RegistryApp:
         listener, self.listener = self.listener, None
         if listener is not None:
             await listener.close()
+        self.stalls.stop()
+        if self.keeper is not None:
+            await self.keeper.stop()
         await self.cluster.stop()
         self.registry.close()
 
@@ -153,7 +186,11 @@ def _guard() -> Guard:
         bare_errors=("/eureka", "/v2"),
         # The bodies of PUT and DELETE mean nothing, whatever their type; `bodies` looks at the others.
         content_types=None,
-        bodies={**dict.fromkeys(batches, bodies.BATCH), "/resilient/v1/circuits": bodies.PUSH},
+        bodies={
+            **dict.fromkeys(batches, bodies.BATCH),
+            "/resilient/v1/circuits": bodies.PUSH,
+            "/resilient/v1/renewals": renewals.MOST_BYTES,
+        },
     )
 
 

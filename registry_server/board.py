@@ -126,8 +126,10 @@ class Board:
         #: Circuits that were left out because the board was full.
         self.dropped = 0
 
-    def put(self, body: Mapping[str, object]) -> None:
+    def put(self, body: Mapping[str, object]) -> Push:
         """Take one push: everything a process has to say of its circuits, in place of what it said before.
+
+        Returns it as it was understood.
 
         Raises :class:`WireError` naming the field that makes no sense, or if the board is full of
         processes that are heard; the board is then as it was.
@@ -165,6 +167,7 @@ class Board:
             self._snapshots += 1
         self._processes[identity] = process
         self.version += 1
+        return push
 
     def forget(self, service: str, instance: str, worker: str | None = None) -> None:
         """Forget a process that signed out; without ``worker``, every process of that instance."""
@@ -234,6 +237,8 @@ def _row(key: _Key, circuit: _Circuit, now: float) -> dict[str, object]:
     limits = [one.limit for one in snapshots if one.limit is not None]
     latency, merged = _latency(snapshots)
     first = said[0][0]
+    # Who is held by hand speaks for all: the one whose state is shown, if there is one.
+    held = min((one for one, _ in said), key=lambda one: (one.mode == "auto", one.state != state))
     return {
         "service": key.service,
         "name": key.name,
@@ -259,6 +264,12 @@ def _row(key: _Key, circuit: _Circuit, now: float) -> dict[str, object]:
         "last_error": next((one.last_error for one, _ in said if one.last_error), ""),
         "min_calls": first.min_calls,
         "error_threshold": first.error_threshold,
+        "mode": held.mode,
+        "mode_until": held.mode_until,
+        "mode_reason": held.mode_reason,
+        "mode_by": held.mode_by,
+        "command": next((one.command for one, _ in said if one.command), ""),
+        "commands": _obeyed(key, circuit),
         "processes": len(heard),
         "silent": sorted(silent),
         "history": {
@@ -267,6 +278,15 @@ def _row(key: _Key, circuit: _Circuit, now: float) -> dict[str, object]:
             "failing": _tail(circuit.failing),
             "refused": _tail(circuit.refused),
         },
+    }
+
+
+def _obeyed(key: _Key, circuit: _Circuit) -> dict[str, str]:
+    """The last command that each process obeyed, by process; those that never had one are left out."""
+    return {
+        process.name: command
+        for process in circuit.members.values()
+        if (command := process.circuits[key.name].command)
     }
 
 

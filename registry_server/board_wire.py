@@ -19,7 +19,15 @@ COUNTS = (
     "rejected",
     "fallback_success",
     "fallback_failure",
+    "fallback_rejected",
+    "late",
+    "slow",
+    "response_from_cache",
+    "collapsed",
+    "retried",
+    "retry_denied",
 )
+MODES = frozenset({"auto", "open", "closed"})
 STATES = frozenset({"closed", "open", "half-open", "forced-open", "forced-closed"})
 
 #: Bounds on one push.
@@ -55,6 +63,13 @@ class Snapshot(NamedTuple):
     last_error: str
     min_calls: int
     error_threshold: float
+    #: ``open``, ``closed`` or ``auto``, until when (seconds since the epoch), why and who, and the last
+    #: command from the feed that it has applied.
+    mode: str = "auto"
+    mode_until: float | None = None
+    mode_reason: str = ""
+    mode_by: str = ""
+    command: str = ""
 
 
 class Push(NamedTuple):
@@ -100,6 +115,9 @@ def _snapshot(row: object, where: str) -> Snapshot:
     state = _text(row, "state", at) or "closed"
     if state not in STATES:
         raise WireError(f"{at}state: one of {', '.join(sorted(STATES))} was expected")
+    mode = _text(row, "mode", at) or "auto"
+    if mode not in MODES:
+        raise WireError(f"{at}mode: one of {', '.join(sorted(MODES))} was expected")
     counts = _object(row, "counts", at)
     latency = _object(row, "latency", at)
     return Snapshot(
@@ -121,6 +139,11 @@ def _snapshot(row: object, where: str) -> Snapshot:
         last_error=_text(row, "last_error", at, most=None)[:MAX_ERROR],
         min_calls=int(_number(row, "min_calls", at, 20)),
         error_threshold=_number(row, "error_threshold", at, 0.5),
+        mode=mode,
+        mode_until=_optional(row, "mode_until", at),
+        mode_reason=_text(row, "mode_reason", at, most=None)[:MAX_ERROR],
+        mode_by=_text(row, "mode_by", at, most=None)[:MAX_NAME],
+        command=_text(row, "command", at),
     )
 
 

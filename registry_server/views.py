@@ -5,15 +5,21 @@ Ages and durations are seconds, moments are seconds since the epoch.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from heapq import merge
 from importlib.metadata import PackageNotFoundError, version
 
 from resilient.model import Action, Status
+from resilient.telemetry.stalls import Stalls
 
+from . import renewals
 from .board import Board
 from .expiry import Lease
+from .feed.actions import Actions
 from .peers.cluster import Cluster
 from .records import Cause, Change
 from .registry import Registry
+from .snapshots_file import Keeper
 
 Row = dict[str, object]
 
@@ -29,11 +35,26 @@ def product_version() -> str:
 class Views:
     """What can be seen. Every method answers at once, from memory."""
 
-    def __init__(self, registry: Registry, board: Board, cluster: Cluster, zone: str = "") -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        board: Board,
+        cluster: Cluster,
+        zone: str = "",
+        *,
+        actions: Actions | None = None,
+        position: Callable[[], str] = str,
+        stalls: Stalls | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
         self._registry = registry
         self._cluster = cluster
         self._board = board
         self._zone = zone
+        self._actions = actions
+        self._position = position
+        self._stalls = stalls
+        self._keeper = keeper
         self._version = product_version()
 
     def services(self) -> list[Row]:
@@ -45,10 +66,29 @@ class Views:
         """One service; None if it has no instance."""
         return self._service(name) if self._registry.table.leases(name) else None
 
+    def names(self) -> list[str]:
+        """The names of all services, in alphabetical order."""
+        return sorted(self._registry.table.services())
+
+    def instances(self, name: str) -> Iterator[Row]:
+        """One service's instances as they are now, each made when it is asked for."""
+        for lease in tuple(self._registry.table.leases(name).values()):
+            yield self._instance(lease, self._registry.table.now())
+
+    def instance(self, id: str, service: str = "") -> Row | None:
+        """One instance with its ``service``; the first with this id if no service is named."""
+        table = self._registry.table
+        lease = table.get(service, id) if service else table.find(id)
+        if lease is None:
+            return None
+        return {"service": lease.record.instance.service, **self._instance(lease, table.now())}
+
+    def size(self) -> int:
+        """How many instances there are."""
+        return len(self._registry.table)
+
     def _service(self, name: str) -> Row:
-        now = self._registry.table.now()
-        leases = self._registry.table.leases(name)
-        return {"name": name, "instances": [self._instance(lease, now) for lease in leases.values()]}
+        return {"name": name, "instances": list(self.instances(name))}
 
     def _instance(self, lease: Lease, now: float) -> Row:
         record = lease.record
@@ -62,14 +102,19 @@ class Views:
             "zone": instance.zone,
             "metadata": dict(instance.metadata),
             "registered_at": record.registered_at / 1000,
-            "renewed_ago": round(lease.age(now), 3),
+            "renewed_ago": round(max(0.0, lease.age(now)), 3),
             "expires_in": round(lease.remaining(now), 3),
             "late": self._registry.table.is_late(lease),
+            "confirmed": not lease.restored,
         }
 
     def circuits(self) -> list[dict[str, object]]:
         """Every circuit of every caller."""
         return self._board.view()
+
+    def renew(self, body: bytes) -> dict[str, list[int]]:
+        """The one thing here that changes something: heartbeats, see :func:`.renewals.renew`."""
+        return renewals.renew(self._registry, body)
 
     def node(self) -> Row:
         """This registry itself: ``mode`` is ``normal`` or ``preserving``, ``reason`` says why.
@@ -81,6 +126,7 @@ class Views:
         since = preservation.since
         return {
             "id": self._cluster.id,
+            "position": self._position(),
             "ready": self._cluster.ready,
             "mode": "preserving" if preservation.active else "normal",
             "reason": preservation.reason,
@@ -94,6 +140,12 @@ class Views:
                 "late": table.late_count,
                 "statuses": {status.value: n for status, n in table.counts.items() if n},
             },
+            "restored": table.restored,
+            "unconfirmed": table.unconfirmed,
+            "snapshot": None
+            if self._keeper is None
+            else {"written_at": self._keeper.written_at, "problem": self._keeper.problem},
+            "stalls": None if self._stalls is None else self._stalls.view(),
             "uptime_seconds": round(registry.uptime(), 3),
             "heartbeats_per_minute": registry.heartbeats_per_minute(),
             "version": self._version,
@@ -116,6 +168,8 @@ class Views:
             found.append(
                 "Self-preservation is switched off: a fault of the network would empty this registry."
             )
+        if self._keeper is not None and self._keeper.problem:
+            found.append(f"The snapshot cannot be written: {self._keeper.problem}.")
         if not self._cluster.ready:
             found.append(
                 f"No peer has given its list yet: reads are refused for up to "
@@ -125,8 +179,17 @@ class Views:
         return found
 
     def changes(self) -> list[Row]:
-        """The last thousand changes, newest first."""
-        return [_change(at, change) for at, change in reversed(self._registry.remembered)]
+        """The last thousand changes, and what was asked of circuits, newest first."""
+        directory = (_change(at, change) for at, change in reversed(self._registry.remembered))
+        if not self._actions:
+            return list(directory)
+        asked: list[Row] = self._actions.changes()
+        return list(merge(asked, directory, key=lambda row: -_at(row)))
+
+
+def _at(row: Row) -> float:
+    at = row["at"]
+    return at if isinstance(at, float) else 0.0
 
 
 def _change(at: float, change: Change) -> Row:

@@ -326,3 +326,30 @@ def test_the_books_of_random_traffic_agree_with_a_plain_recount(clock):
             assert row["of"] >= 1
             assert row["on"] <= row["of"]
     assert board_module.POINTS == 60
+
+
+def test_who_holds_a_circuit_by_hand_and_which_commands_were_obeyed(board):
+    board.put(push("shop-1", snapshot(command="c7")))
+    held = {"mode": "open", "mode_until": 1767225604.5, "mode_reason": "x" * 999, "mode_by": "ada"}
+    board.put(push("shop-2", snapshot(state="forced-open", command="c8", **held)))
+    board.put(push("shop-3", snapshot()))
+    row = only(board)
+    assert (row["mode"], row["mode_until"], row["mode_by"]) == ("open", 1767225604.5, "ada")
+    assert row["mode_reason"] == "x" * 300
+    assert row["commands"] == {"shop-1#1": "c7", "shop-2#1": "c8"}
+    board.put(push("shop-2", snapshot(command="c9")))
+    row = only(board)
+    assert (row["mode"], row["mode_until"], row["mode_reason"], row["mode_by"]) == ("auto", None, "", "")
+
+
+def test_a_mode_that_nobody_has_is_refused(board):
+    with pytest.raises(WireError, match="mode: one of auto, closed, open was expected"):
+        board.put(push("shop-1", snapshot(mode="ajar")))
+
+
+def test_every_count_of_a_snapshot_is_carried(board):
+    from resilient.circuits.circuit import _COUNTED
+
+    counts = dict.fromkeys(_COUNTED, 1)
+    board.put(push("shop-1", snapshot(counts=counts)))
+    assert only(board)["counts"] == counts

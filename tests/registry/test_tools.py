@@ -29,6 +29,7 @@ async def test_services(wire: Wire) -> None:
         "renewed_ago": 62.0,
         "expires_in": 28.0,
         "late": True,
+        "confirmed": True,
     }
     assert (await wire.get("/resilient/v1/services/ORDERS")).json() == service
     missing = await wire.get("/resilient/v1/services/nothing")
