@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
@@ -19,15 +18,16 @@ from typing import TYPE_CHECKING, Any, Self
 from .background import shared
 from .balancing.balancer import Balancer
 from .balancing.rules import Rule
-from .circuits.attempt import current_attempt
 from .circuits.book import CircuitBook
 from .circuits.circuit import Circuit
 from .circuits.guard import Guard
 from .circuits.policy import TEXT_OPTIONS
 from .clock import SYSTEM, Clock
+from .discovery.ours import Ours
+from .discovery.waiting import Seeker, bounded
 from .errors import NoInstance
 from .events import LOGGED, CircuitChanged, Event, EventBus, InstanceEjected, RegistryChanged
-from .given import instance_from, program_name
+from .given import instance_from
 from .model import Directory, Instance, Status
 from .settings import Settings
 
@@ -67,6 +67,7 @@ class Runtime:
             overrides=lambda name: self.settings.circuit(name, TEXT_OPTIONS),
             clock=clock,
             rng=self._rng,
+            settings_file=self.settings.settings,
         )
         self.events.watch(self.circuits.rewire)
         self._static = {
@@ -74,11 +75,12 @@ class Runtime:
             for name, listed in (instances or {}).items()
         }
         self._directory: Directory | None = None
-        self._up: Mapping[str, tuple[Instance, ...]] = {}
+        self._up: dict[str, tuple[Instance, ...]] = {}
         self._me = me
         self._discovery: Discovery | None = None
         self._leave_background: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
+        self._seeker = Seeker(self.serves, lambda: self._discovery, clock=clock)
         self._tried: Future[None] = Future()
         self._cause = ""
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
@@ -114,6 +116,10 @@ class Runtime:
         """Whether ``name`` (lower case) is a service of the directory or of the given lists."""
         return name in self._static or name in self.directory.services
 
+    def serves(self, name: str) -> bool:
+        """Whether there are instances of ``name`` (lower case) that may be called now."""
+        return bool(self._static.get(name) or self._up.get(name))
+
     def lookup(self, service: str) -> Sequence[Instance]:
         """The instances of a service that may be called; the same object until something changes.
 
@@ -142,7 +148,7 @@ class Runtime:
         self.start()
         if not self.has_directory and not self._tried.done():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tried)), _bounded(timeout))
+                await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tried)), bounded(timeout))
         return self.has_directory
 
     def wait(self, timeout: float = FIRST_DIRECTORY) -> bool:
@@ -150,20 +156,34 @@ class Runtime:
         self.start()
         if not self.has_directory:
             with contextlib.suppress(TimeoutError):
-                self._tried.result(_bounded(timeout))
+                self._tried.result(bounded(timeout))
         return self.has_directory
 
-    def _learn(self, directory: Directory) -> None:
+    async def seek(self, service: str) -> None:
+        """Before a call to a service without instances fails: ask the registry once more, and wait for the
+        first instance as long as the setting ``wait_for_instances`` and the call under way allow."""
+        await self._seeker.seek(service, self.settings.wait_for_instances)
+
+    def seek_now(self, service: str) -> None:
+        """As :meth:`seek`, for plain functions: blocks this thread."""
+        self._seeker.seek_now(service, self.settings.wait_for_instances)
+
+    def _learn(self, directory: Directory, touched: Set[str] | None = None) -> None:
         """A new directory. Services that did not change keep their very tuple: balancers rely on it."""
-        up: dict[str, tuple[Instance, ...]] = {}
         old = self._directory.services if self._directory is not None else {}
-        for name, listed in directory.services.items():
-            if old.get(name) is listed:
+        # The feed knows what it touched; then nobody looks at all the others.
+        up = dict[str, tuple[Instance, ...]]() if touched is None else self._up
+        for name in directory.services if touched is None else touched:
+            listed = directory.services.get(name)
+            if listed is None:
+                up.pop(name, None)
+            elif old.get(name) is listed:
                 up[name] = self._up[name]
             else:
                 up[name] = tuple(one for one in listed if one.status is Status.UP)
         self._up = up
         self._directory = directory
+        self._seeker.wake(touched)
         self._tell_tried()
 
     def _heard(self, event: RegistryChanged | InstanceEjected | CircuitChanged) -> None:
@@ -180,9 +200,7 @@ class Runtime:
             discovery.nudge()
 
     def _log(self, event: Event) -> None:
-        from .telemetry.logs import (
-            write,  # loads structlog, which most programs need only when all is not well
-        )
+        from .telemetry.logs import write  # loads structlog, which most need only when all is not well
 
         write(event, {"service": self._me.service, "instance": self._me.id} if self._me is not None else {})
 
@@ -217,6 +235,7 @@ class Runtime:
             from .discovery.locate import locate
             from .discovery.tasks import Discovery
 
+            ours = Ours(self.circuits, self.settings, self._registered)
             self._discovery = discovery = Discovery(
                 self.settings,
                 partial(locate, self.settings),
@@ -225,27 +244,24 @@ class Runtime:
                 rng=self._rng,
                 publish=self.events.publish,
                 on_directory=self._learn,
-                circuits=self._circuits,
+                circuits=ours.report,
+                who=ours.who,
+                on_command=ours.obey,
             )
             background = shared()
             self._leave_background = background.on_stop(discovery.stop)
             background.run(discovery.start())
 
+    @property
+    def discovery(self) -> Discovery | None:
+        """Our side of the registry; ``None`` as long as nobody has asked for a directory."""
+        return self._discovery
+
     def _running(self) -> bool:
         return self._discovery is not None
 
-    def _circuits(self) -> dict[str, object] | None:
-        """What this process tells the registry about its circuits; nothing if it has none."""
-        if not len(self.circuits):
-            return None
-        host = socket.gethostname()
-        return {
-            "service": self._me.service if self._me is not None else self.settings.service or program_name(),
-            "instance": self._me.id if self._me is not None else f"{host}:{os.getpid()}",
-            "worker": f"{host}:{os.getpid()}",
-            "interval": self.settings.push_interval,
-            "circuits": [circuit.snapshot().as_dict() for circuit in self.circuits],
-        }
+    def _registered(self) -> Instance | None:
+        return (self._discovery.instance if self._discovery is not None else None) or self._me
 
     def stop_discovery(self, timeout: float = 5.0) -> None:
         """Sign out and stop reading the directory; what was read last stays."""
@@ -259,6 +275,7 @@ class Runtime:
     def _after_fork(self) -> None:
         """The parent's background loop does not run here: begin anew when a directory is needed."""
         self._lock = threading.Lock()
+        self._seeker.after_fork()
         self._leave_background = lambda: None
         if self._discovery is not None:
             self._discovery = None
@@ -267,6 +284,7 @@ class Runtime:
     def close(self) -> None:
         """Sign out and stop. Harmless when called again."""
         self._me = None  # calls still under way may want the directory, but must not sign us in again
+        self.circuits.close()
         self.stop_discovery()
 
     def at_stop(self, closing: Callable[[], Awaitable[None]]) -> None:
@@ -319,13 +337,6 @@ class Runtime:
             _unbind()
 
 
-def _bounded(timeout: float) -> float:
-    """No longer than the call under way has: it is to fail with the cause, not with its own deadline."""
-    attempt = current_attempt()
-    left = attempt.remaining() if attempt is not None else None
-    return timeout if left is None else min(timeout, 0.8 * left)
-
-
 _active: ContextVar[Runtime | None] = ContextVar("resilient_runtime", default=None)
 _actives = 0
 _process: Runtime | None = None
@@ -336,7 +347,7 @@ _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
 def current() -> Runtime:
     """The runtime in use here: the active one, else the process's own, made at first need."""
     active = _active.get()
-    return active if active is not None else process_runtime()
+    return active if active is not None else _process or process_runtime()
 
 
 def process_runtime() -> Runtime:

@@ -7,7 +7,7 @@ import threading
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from process_kit import clean_environ
 
 import resilient
@@ -314,3 +314,117 @@ async def test_with_given_lists_nobody_waits_for_a_registry() -> None:
         async with Runtime(instances=given, settings=Settings.load({})) as here:
             assert here.has_directory
             assert here.wait()
+
+
+# ---------------------------------------------------------------- the feed, and waiting
+
+
+async def test_a_change_is_seen_within_a_second_although_nobody_polls() -> None:
+    async with (
+        running() as registry,
+        server("one") as port,
+        Runtime(settings=Settings.load({}, registry=registry.url, mdns=False)) as caller,
+    ):
+        await until(lambda: caller._discovery is not None and caller._discovery.live)
+        began = asyncio.get_running_loop().time()
+        async with Runtime(instance(port), settings=settings(registry.url)):
+            await until(lambda: caller.serves("orders"), 2)
+            assert asyncio.get_running_loop().time() - began < 1
+            with caller.balancer.pick("orders") as chosen:
+                assert chosen.instance.port == port
+        await until(lambda: not caller.serves("orders"), 1)
+
+
+async def test_a_call_waits_for_the_first_instance() -> None:
+    async with (
+        running() as registry,
+        server("one") as port,
+        Runtime(settings=settings(registry.url, wait_for_instances=5)),
+        make_session() as http,
+    ):
+
+        @circuit
+        async def who() -> str:
+            async with http.get("http://orders/who") as response:
+                return (await response.json())["name"]
+
+        calls = [asyncio.create_task(who()) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        assert not any(call.done() for call in calls)
+        async with Runtime(instance(port), settings=settings(registry.url)):
+            assert await asyncio.gather(*calls) == ["one"] * 3
+
+
+async def test_a_call_waits_no_longer_than_it_has_time() -> None:
+    async with (
+        running() as registry,
+        Runtime(settings=settings(registry.url, wait_for_instances=60)),
+        make_session() as http,
+    ):
+
+        @circuit(timeout=0.5)
+        async def who() -> None:
+            async with http.get("http://orders/who"):
+                pass
+
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(NoInstance):  # and not CallTimeout
+            await who()
+        assert 0.2 < asyncio.get_running_loop().time() - began < 0.5
+
+
+def test_a_plain_call_waits_too() -> None:
+    from resilient import balanced
+    from resilient.testing import LocalRuntime
+
+    runtime = LocalRuntime(settings=Settings.load({}, wait_for_instances=5))
+
+    @balanced("orders")
+    def where(base: str) -> str:
+        return base
+
+    with runtime.active():
+        timer = threading.Timer(0.1, runtime.announce, [{"orders": "http://10.0.0.7:80"}])
+        timer.start()
+        assert where() == "http://10.0.0.7:80"
+        timer.join()
+
+
+async def test_an_unknown_name_is_asked_for_once_before_it_is_given_up() -> None:
+    async with running() as registry, server("one") as port:
+        static = Settings.load({}, registry=registry.url, mdns=False, fetch_interval=60)
+        async with Runtime(settings=static) as caller, make_session() as http:
+            assert caller._discovery is not None
+            caller._discovery._feeder._plan.wait = lambda source: float("inf")  # as if there were no feed
+            await until(lambda: caller._discovery.connected_url)
+            async with Runtime(instance(port), settings=settings(registry.url)):
+                await until(lambda: registry.views.service("orders"))
+                if not caller.serves("orders"):
+                    async with http.get("http://orders/who") as response:
+                        assert response.status == 200
+
+
+async def test_an_action_at_the_registry_turns_a_circuit_here_and_is_confirmed() -> None:
+    async with running() as registry:
+        configured = Settings.load({}, registry=registry.url, mdns=False, push_interval=60)
+        async with Runtime(instance(80), settings=configured) as runtime, ClientSession() as http:
+
+            @circuit("work")
+            async def work() -> None:
+                """Nothing."""
+
+            await work()
+            await until(lambda: runtime._discovery.live and runtime._discovery.registered)
+            actions = f"{registry.url.removesuffix('/eureka/')}/resilient/v1/actions"
+            asked = {"service": "orders", "circuit": "work", "action": "open", "reason": "a test"}
+            async with http.post(actions, json=asked) as response:
+                assert response.status == 202, await response.text()
+            await until(lambda: work.state == "open", 2)
+
+            async def state() -> str:
+                async with http.get(actions) as response:
+                    return (await response.json())[0]["state"]
+
+            async with asyncio.timeout(3):
+                while await state() != "confirmed":
+                    await asyncio.sleep(0.02)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from ..model import Instance, Status
 from ..settings import RegistryAddress
 from .lease import Answer
 from .resolver import Resolver
+from .stream import Stream
 
 #: Addresses asked per call, at most.
 ATTEMPTS = 3
@@ -36,6 +39,8 @@ NO_CIRCUITS = 300.0
 NOT_ALLOWED = 60.0
 
 _QUICK = aiohttp.ClientTimeout(total=5.0, connect=1.0, sock_read=5.0)
+_OPEN_ENDED = aiohttp.ClientTimeout(total=None, connect=1.0)
+_ANSWER_WITHIN = 5.0
 _LARGE = aiohttp.ClientTimeout(total=30.0, connect=1.0, sock_read=5.0)
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "resilient"}
 # Parsing more than this is done beside the loop.
@@ -43,10 +48,11 @@ _PARSE_HERE = 128 * 1024
 
 
 class Listed(NamedTuple):
-    """A list from a registry, and which one gave it."""
+    """A list from a registry, which one gave it, and the place in its feed; ``""`` if it has none."""
 
     source: str
     page: Page
+    position: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class _Reply:
     status: int
     body: bytes = b""
     page: Page | None = None
+    position: str = ""
 
 
 class RegistryClient:
@@ -144,6 +151,26 @@ class RegistryClient:
         """What changed in the last minutes. `RegistryRefused` if the registry has no such thing."""
         return await self._list("apps/delta", "", _QUICK)
 
+    @asynccontextmanager
+    async def feed(self, source: str, query: Mapping[str, str], last: str) -> AsyncIterator[Stream]:
+        """Open the feed of the registry at ``source``, to go on after ``last``. aiohttp's errors pass."""
+        door = next((one for one in self._doors if one.address.url == source), None)
+        if door is None:
+            raise RegistrySilent([(source, "no longer one of the addresses")])
+        # Compressed, single events would wait for company.
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Last-Event-ID": last}
+        if door.address.authorization:
+            headers["Authorization"] = door.address.authorization
+        url = URL(f"{door.address.root}/resilient/v1/feed?{urlencode(query)}", encoded=True)
+        response = await asyncio.wait_for(
+            self._open().get(url, headers=headers, timeout=_OPEN_ENDED, allow_redirects=False),
+            _ANSWER_WITHIN,
+        )
+        try:
+            yield Stream(response)
+        finally:
+            response.close()  # there is always more to come: the connection is of no use to anybody else
+
     # -- circuits ---------------------------------------------------------------------------------
 
     async def post_circuits(self, payload: object) -> bool:
@@ -182,7 +209,7 @@ class RegistryClient:
         reply = await self._ask("GET", path, timeout=timeout, parse=True, elsewhere=elsewhere, also=fine)
         if reply.page is None:
             raise RegistryRefused(reply.url, reply.status)
-        return Listed(reply.url, reply.page)
+        return Listed(reply.url, reply.page, reply.position)
 
     async def _ask(
         self,
@@ -256,8 +283,9 @@ class RegistryClient:
                 await _read(response, 64 * 1024)
                 return _Reply(door.address.url, response.status)
             read = await _read(response, LARGEST)
+            position = response.headers.get("Resilient-Position", "")[:128]
         page = read_applications(read) if len(read) < _PARSE_HERE else await off_loop(read_applications, read)
-        return _Reply(door.address.url, response.status, page=page)
+        return _Reply(door.address.url, response.status, page=page, position=position)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:

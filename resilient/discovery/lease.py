@@ -96,7 +96,9 @@ class LeaseKeeper:
         if step is Step.SIGN_OUT or self._step in (Step.SIGN_OUT, Step.REST):
             return self._left(step, answer)
         if answer is Answer.TAKEN:
-            self._back_off.reset()
+            # From now on a failure is no hurry: the lease lasts longer than that, and many may fail at once.
+            every = self.instance.renew_every
+            self._back_off = BackOff(self._rng, first=every / 6, longest=min(LONGEST_BACK_OFF, every))
             known = self.registered
             self.registered = True
             if sent.dirty_at != self.instance.dirty_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,8 +31,8 @@ class Located(NamedTuple):
 async def locate(settings: Settings, *, probe: Probe | None = None, find: Find | None = None) -> Located:
     """Find the registry in the order in which people expect it; `RegistryUnknown` names what was tried.
 
-    A token goes to a registry that was named, or is on this machine. One found by mDNS does not get
-    it: anybody on the network may announce one.
+    A token goes to a registry that was named, or is on this machine. Anybody on the network may announce
+    one: with a token, only one that signed its announcement with it is believed, and gets it.
     """
     if settings.registry:
         return Located(settings.registry, settings.source("registry"))
@@ -46,20 +47,21 @@ async def locate(settings: Settings, *, probe: Probe | None = None, find: Find |
         tried.append("mDNS: switched off")
         raise RegistryUnknown(tried)
     try:
-        found = await (find or _find)(MDNS_WAIT, settings.zone)
+        found = await (find or partial(_find, token=settings.token))(MDNS_WAIT, settings.zone)
     except (OSError, ImportError) as error:
         tried.append(f"mDNS: not possible here ({type(error).__name__})")
         raise RegistryUnknown(tried) from None
     if not found:
-        tried.append(f"mDNS: nobody announced itself within {MDNS_WAIT:g} s")
+        signed = ", signed with our token," if settings.token else ""
+        tried.append(f"mDNS: nobody announced itself{signed} within {MDNS_WAIT:g} s")
         raise RegistryUnknown(tried)
     return Located(tuple(found), "mDNS")
 
 
-async def _find(seconds: float, zone: str) -> Sequence[RegistryAddress]:
+async def _find(seconds: float, zone: str, token: str = "") -> Sequence[RegistryAddress]:
     from . import mdns  # zeroconf is loaded only by those who need it
 
-    return await mdns.find(seconds, zone=zone)
+    return await mdns.find(seconds, zone=zone, token=token)
 
 
 async def answers(url: str, wait: float = PROBE_WAIT) -> bool:

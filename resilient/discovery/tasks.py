@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from random import Random
@@ -12,21 +14,24 @@ from random import Random
 from ..background import off_loop
 from ..clock import SYSTEM, Clock
 from ..errors import RegistryError, RegistryRefused, RegistryUnknown
-from ..events import DirectoryChanged, LeaseChanged, Publish, RegistryChanged, discard
+from ..events import LeaseChanged, Publish, discard
 from ..model import Directory, Instance, Status
 from ..settings import RegistryAddress, Settings
 from .bell import Bell
 from .client import RegistryClient
-from .lease import LONGEST_BACK_OFF, Answer, BackOff, LeaseKeeper, Step, jittered
+from .feeding import Feeder, Who
+from .lease import Answer, BackOff, LeaseKeeper, Step, jittered
 from .locate import Located, own_address
-from .mirror import APART, Fetch, Mirror
+from .mirror import Mirror
+from .polling import OnDirectory, Poller, line
 from .workers import Worker
 
 Urls = Sequence[RegistryAddress | str] | Callable[[], Awaitable[Located]]
 
-#: Early refreshes and turns of circuits come in bunches; they lead to no more than one call in this time.
-REFRESH_GAP = 1.0
+#: Turns of circuits come in bunches; they lead to no more than one report in this time, in seconds.
 PUSH_GAP = 0.1
+#: Seconds between two reports about circuits while somebody looks at them, at most.
+WATCHED = 1.0
 #: How long `Discovery.stop` may take in all, in seconds.
 STOP_WITHIN = 2.0
 
@@ -39,8 +44,10 @@ class Discovery:
     ``urls`` are the registry's addresses, or a function that finds them and is asked until it does.
     ``me`` is registered unless it is ``None``; without a host it gets the address from which the
     registry is reached, without an id ``host:service:port``. ``on_directory`` hears every new
-    directory, on the loop; ``circuits`` is asked for what to tell about our circuits, ``None`` for
-    nothing. `refresh`, `nudge`, `become` and the properties may be used from any thread.
+    directory, on the loop, with the services that are others in it, if that is known; ``circuits`` is
+    asked for what to tell about our circuits, ``None`` for nothing. ``who`` tells whom we read the feed
+    for, and ``on_command`` hears what that process is to do to its circuits. `refresh`, `nudge`, `become`
+    and the properties may be used from any thread.
     """
 
     def __init__(
@@ -52,8 +59,10 @@ class Discovery:
         clock: Clock = SYSTEM,
         rng: Random | None = None,
         publish: Publish = discard,
-        on_directory: Callable[[Directory], None] | None = None,
+        on_directory: OnDirectory | None = None,
         circuits: Callable[[], object | None] | None = None,
+        who: Who | None = None,
+        on_command: Callable[[Mapping[str, object]], None] = lambda payload: None,
     ) -> None:
         self._settings = settings
         self._urls = urls
@@ -61,24 +70,47 @@ class Discovery:
         self._clock = clock
         self._rng = rng or Random()
         self._publish = publish
-        self._on_directory = on_directory
         self._circuits = circuits
+        self._on_command = on_command
         self._client: RegistryClient | None = None
         self._mirror = Mirror(accept_empty=settings.accept_empty, clock=clock, rng=self._rng)
         self._keeper: LeaseKeeper | None = None
         self._worker: Worker | None = None
         self._signed_in = False
         self._status: Status | None = None
-        self._link: str | None = None
-        self._fetch_error = self._lease_error = ""
+        self._lease_error = ""
         self._task: asyncio.Task[None] | None = None
         self._lease_task: asyncio.Task[None] | None = None
-        self._refresh, self._nudge, self._lease = Bell(), Bell(), Bell()
+        self._nudge, self._lease = Bell(), Bell()
         self._stopping = False
+        self._watched = False
+        interval = settings.fetch_interval
+        self._poller = Poller(
+            self._mirror,
+            interval,
+            clock=clock,
+            rng=self._rng,
+            publish=publish,
+            on_directory=on_directory,
+            polled=lambda: self._feeder.polled(),
+        )
+        self._feeder = Feeder(
+            self._mirror,
+            self._poller,
+            interval,
+            clock=clock,
+            rng=self._rng,
+            publish=publish,
+            who=who or self._who,
+            on_command=self._command,
+            on_watched=self._watch,
+        )
         #: Seconds between two reports about circuits; may be changed at any time.
         self.push_interval = settings.push_interval
+        #: Sign-ins and heartbeats so far, by the registry's answer.
+        self.heartbeats = {answer.value: 0 for answer in Answer}
         #: Set once the directory was read. For tasks on the same loop.
-        self.ready = asyncio.Event()
+        self.ready = self._poller.ready
 
     # -- what is known ----------------------------------------------------------------------------
 
@@ -95,7 +127,7 @@ class Discovery:
     @property
     def connected_url(self) -> str:
         """The registry that answered last, ``""`` if none does."""
-        return self._client.connected_url if self._client and self._link else ""
+        return self._client.connected_url if self._client and self._poller.link else ""
 
     @property
     def instance(self) -> Instance | None:
@@ -110,7 +142,17 @@ class Discovery:
     @property
     def last_error(self) -> str:
         """What is wrong between us and the registry, in one line; ``""`` if nothing is."""
-        return self._fetch_error or self._lease_error
+        return self._poller.error or self._lease_error
+
+    @property
+    def live(self) -> bool:
+        """Whether the registry's feed keeps the directory up to date: there is nothing to ask for."""
+        return self._feeder.live
+
+    @property
+    def fetches(self) -> dict[str, int]:
+        """How often the directory was asked for: ``full``, ``delta`` or ``error``."""
+        return self._poller.fetches
 
     def report(self) -> dict[str, object]:
         """The same for an operator's eyes; no credentials in it."""
@@ -121,6 +163,8 @@ class Discovery:
             "age_seconds": self.age,
             "instances": len(self.directory),
             "in_doubt": self._mirror.in_doubt,
+            "in_grace": self._mirror.in_grace,
+            "feed": self._feeder.report(),
             "instance": me.id if me else None,
             "status": me.status.value if me else None,
             "registered": self.registered,
@@ -131,7 +175,11 @@ class Discovery:
 
     def refresh(self) -> None:
         """Read the directory early, at most once a second: somebody could not reach an instance."""
-        self._refresh.ring()
+        self._poller.refresh()
+
+    async def refreshed(self) -> None:
+        """`refresh`, and wait until a registry has answered, or did not. On the loop only."""
+        await self._poller.refreshed()
 
     def nudge(self) -> None:
         """Tell the registry about our circuits now: one has turned."""
@@ -148,7 +196,7 @@ class Discovery:
             return
         self._stopping = False
         me = self._me() if callable(self._me) else self._me
-        for bell in (self._refresh, self._nudge, self._lease):
+        for bell in (self._poller.bell, self._nudge, self._lease):
             bell.hang()
         self._task = asyncio.create_task(self._run(me), name="resilient-discovery")
 
@@ -177,7 +225,7 @@ class Discovery:
                 self._worker = None
             if self._client is not None:
                 await self._client.close()
-            self._link = None
+            self._poller.link = None
 
     # -- the loops --------------------------------------------------------------------------------
 
@@ -189,12 +237,14 @@ class Discovery:
         )
         self._mirror.registries = len(addresses)
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._always(partial(self._keep_mirror, client)), name="resilient-mirror")
+            loops.create_task(self._always(partial(self._poller.run, client)), name="resilient-mirror")
             if me is not None and settings.register:
                 me = await self._complete(me, addresses[0].url)
                 self._keeper = LeaseKeeper(me, clock=self._clock, rng=self._rng)
                 lease = self._always(partial(self._keep_lease, client, self._keeper))
                 self._lease_task = loops.create_task(lease, name="resilient-lease")
+            # Only now is known whom the feed is read for.
+            loops.create_task(self._always(partial(self._feeder.run, client)), name="resilient-feed")
             if self._circuits is not None:
                 push = self._always(partial(self._push, client, self._circuits))
                 loops.create_task(push, name="resilient-push")
@@ -223,50 +273,12 @@ class Discovery:
                 located = await self._urls()
                 return list(located.addresses)
             except RegistryUnknown as error:
-                self._lost("", error)
-            await self._refresh.wait(back_off.next())
+                self._poller.lost("", error)
+            await self._poller.bell.wait(back_off.next())
 
     async def _complete(self, me: Instance, url: str) -> Instance:
         host = me.host or await off_loop(own_address, url)
         return dataclasses.replace(me, host=host, id=me.id or f"{host}:{me.service}:{me.port}")
-
-    async def _keep_mirror(self, client: RegistryClient) -> None:
-        loop = asyncio.get_running_loop()
-        interval = self._settings.fetch_interval
-        back_off = BackOff(self._rng)
-        while True:
-            fetch = self._mirror.next()
-            began = loop.time()
-            try:
-                wait = await self._fetch(client, fetch)
-            except RegistryError as error:
-                self._mirror.failed(fetch)
-                if isinstance(error, RegistryRefused) and not fetch.full:
-                    wait = self._rng.uniform(0.0, min(1.0, interval))
-                else:
-                    self._lost(client.urls[0], error)
-                    wait = back_off.next()
-            else:
-                # From now on a failure is no hurry: the mean wait stays what it was, and grows.
-                back_off = BackOff(self._rng, first=2 * interval, longest=max(LONGEST_BACK_OFF, interval))
-            if await self._refresh.wait(wait):
-                await asyncio.sleep(max(0.0, began + min(REFRESH_GAP, interval) - loop.time()))
-
-    async def _fetch(self, client: RegistryClient, fetch: Fetch) -> float:
-        """One question and its answer. Returns how long to wait for the next."""
-        source, page = await (client.full(fetch.elsewhere) if fetch.full else client.delta())
-        self._linked(source)
-        first = not self._mirror.ready
-        before = self._mirror.directory
-        if self._mirror.heard(fetch, source, page) or (first and self._mirror.ready):
-            self._spread(before, self._mirror.directory)
-            self.ready.set()
-        interval = self._settings.fetch_interval
-        if self._mirror.in_doubt:
-            return jittered(min(interval, APART * 1.2), self._rng)
-        if not fetch.full and self._mirror.next().full:
-            return self._rng.uniform(0.0, min(1.0, interval))
-        return jittered(interval, self._rng)
 
     async def _keep_lease(self, client: RegistryClient, keeper: LeaseKeeper) -> None:
         if self._worker is None:
@@ -283,9 +295,10 @@ class Discovery:
             sent = keeper.instance
             self._signed_in = self._signed_in or step is Step.SIGN_IN
             answer, detail = await self._step(client, step, sent)
+            self.heartbeats[answer.value] += 1
             self._told(keeper.heard(step, sent, answer), sent, detail)
-            if self._link == "" and answer in (Answer.TAKEN, Answer.UNKNOWN):
-                self._refresh.ring()  # the registry is back: do not wait out the pause for the directory
+            if self._poller.link == "" and answer in (Answer.TAKEN, Answer.UNKNOWN):
+                self._poller.bell.ring()  # the registry is back: do not wait out the pause for the directory
 
     async def _step(self, client: RegistryClient, step: Step, sent: Instance) -> tuple[Answer, str]:
         try:
@@ -296,8 +309,8 @@ class Discovery:
             else:
                 answer = await client.cancel(sent.service, sent.id)
         except RegistryError as error:
-            self._lease_error = _line(error)
-            return (Answer.REFUSED if isinstance(error, RegistryRefused) else Answer.SILENCE), _line(error)
+            self._lease_error = line(error)
+            return (Answer.REFUSED if isinstance(error, RegistryRefused) else Answer.SILENCE), line(error)
         self._lease_error = (
             "" if answer is not Answer.REFUSED else "the registry did not take our registration"
         )
@@ -305,7 +318,8 @@ class Discovery:
 
     async def _push(self, client: RegistryClient, circuits: Callable[[], object | None]) -> None:
         while True:
-            await self._nudge.wait(jittered(self.push_interval, self._rng))
+            seconds = min(WATCHED, self.push_interval) if self._watched else self.push_interval
+            await self._nudge.wait(jittered(seconds, self._rng))
             try:
                 payload = circuits()
                 if payload is not None:
@@ -330,26 +344,20 @@ class Discovery:
             answer, detail = Answer.SILENCE, "no answer in time"
         self._told(keeper.heard(Step.SIGN_OUT, sent, answer), sent, detail)
 
+    def _watch(self, watched: bool) -> None:
+        if watched and not self._watched:
+            self._nudge.ring()  # they have come to see something, and not in five seconds
+        self._watched = watched
+
+    def _command(self, payload: Mapping[str, object]) -> None:
+        self._on_command(payload)
+        self._nudge.ring()  # the report confirms it
+
+    def _who(self) -> tuple[str, str]:
+        me = self.instance
+        return (f"{me.service.upper()}/{me.id}" if me else "", f"{socket.gethostname()}:{os.getpid()}")
+
     # -- telling ----------------------------------------------------------------------------------
-
-    def _linked(self, url: str) -> None:
-        self._fetch_error = ""
-        before, self._link = self._link, url
-        if not before:
-            self._publish(RegistryChanged(at=self._clock.time(), url=url, what="connected"))
-        elif before != url:
-            self._publish(
-                RegistryChanged(at=self._clock.time(), url=url, what="moved", detail=f"from {before}")
-            )
-
-    def _lost(self, url: str, error: RegistryError) -> None:
-        self._fetch_error = _line(error)
-        before, self._link = self._link, ""
-        if before != "":  # said once, not at every try
-            detail = f"{self._fetch_error}; trying again, the last known directory is used meanwhile"
-            self._publish(
-                RegistryChanged(at=self._clock.time(), url=before or url, what="lost", detail=detail)
-            )
 
     def _told(self, what: str, me: Instance, detail: str) -> None:
         if what:
@@ -358,32 +366,3 @@ class Discovery:
                     at=self._clock.time(), service=me.service, instance=me.id, what=what, detail=detail
                 )
             )
-
-    def _spread(self, before: Directory, after: Directory) -> None:
-        if self._on_directory is not None:
-            try:
-                self._on_directory(after)
-            except Exception:
-                _log.exception("a new directory could not be taken")
-        changed = _changed(before.services, after.services)
-        if changed:
-            self._publish(DirectoryChanged(at=self._clock.time(), services=changed))
-
-
-def _changed(
-    before: Mapping[str, tuple[Instance, ...]], after: Mapping[str, tuple[Instance, ...]]
-) -> tuple[str, ...]:
-    """Services that gained or lost instances."""
-    names = before.keys() | after.keys()
-    return tuple(
-        sorted(
-            name
-            for name in names
-            if before.get(name) is not after.get(name)
-            and {one.id for one in before.get(name, ())} != {one.id for one in after.get(name, ())}
-        )
-    )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scripted import INTERVAL, Scripted
 
-from resilient.discovery import lease, tasks
+from resilient.discovery import feed, lease, polling
 from resilient.discovery.tasks import Discovery
 from resilient.events import Event
 from resilient.settings import Settings
@@ -56,7 +56,9 @@ async def make(events: list[Event], monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     # Back-off in tests: as in production, but a hundred times as fast.
     monkeypatch.setattr(lease.BackOff.__init__, "__kwdefaults__", {"first": 0.02, "longest": 0.2})
     monkeypatch.setattr(lease, "SHORTEST_WAIT", 0.005)
-    monkeypatch.setattr(tasks, "LONGEST_BACK_OFF", 0.2)
+    monkeypatch.setattr(polling, "LONGEST_BACK_OFF", 0.2)
+    monkeypatch.setattr(feed, "FIRST_BACK_OFF", 0.02)
+    monkeypatch.setattr(feed, "LONGEST_BACK_OFF", 0.2)
 
     def build(urls: Any, me: Any = None, **more: Any) -> Discovery:
         settings = Settings.load(

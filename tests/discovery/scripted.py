@@ -58,6 +58,15 @@ def listing(
     return json.dumps({"applications": document}).encode()
 
 
+class Listener:
+    """One reader of the feed, and how much it was told."""
+
+    def __init__(self, stream: web.StreamResponse, place: int) -> None:
+        self.write = stream.write
+        self.place = place
+        self.over = asyncio.Event()
+
+
 class Scripted:
     """Keeps instances and recent changes; ``answer`` may answer any request in its place.
 
@@ -74,6 +83,11 @@ class Scripted:
         self.answer: Answer | None = None
         self.delay = 0.0  # seconds before a registration is looked at
         self.port = 0
+        self.epoch = ""  # of the feed; without, there is none
+        self.number = 0
+        self.floor = 0
+        self.frames: list[bytes] = []
+        self.streams: list[Listener] = []
         self._runner: web.AppRunner | None = None
 
     @property
@@ -90,6 +104,51 @@ class Scripted:
         self.port = int(self._runner.addresses[0][1])
         return self
 
+    def offer_feed(self, epoch: str = "e1") -> None:
+        """From now on there is a feed; what is listed already came before it."""
+        self.epoch = epoch
+
+    @property
+    def position(self) -> str:
+        return f"{self.epoch}-{self.number}"
+
+    async def say(self, name: str, data: object, id: str = "") -> None:
+        """An event to all who listen."""
+        line = f"id: {id}\n" if id else ""
+        for stream in list(self.streams):
+            await stream.write(f"{line}event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+
+    async def flush(self) -> None:
+        """What has changed, to all who listen: as the feed does by itself."""
+        for stream in list(self.streams):
+            for frame in self.frames[stream.place :]:
+                await stream.write(frame)
+            stream.place = len(self.frames)
+
+    async def hang_up(self) -> None:
+        """End all streams, in good order."""
+        for stream in list(self.streams):
+            stream.over.set()
+
+    async def _feed(self, request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        listener = Listener(stream, len(self.frames))
+        hello = {"epoch": self.epoch, "position": self.position, "heartbeat": 5.0, "watched": False}
+        await stream.write(b"event: hello\ndata: " + json.dumps(hello).encode() + b"\n\n")
+        epoch, _, number = request.headers.get("Last-Event-ID", "").partition("-")
+        if epoch == self.epoch and self.floor <= int(number) <= self.number:
+            listener.place = int(number)
+        else:
+            await stream.write(b"event: reset\nid: " + self.position.encode() + b'\ndata: {"reason":"x"}\n\n')
+        self.streams.append(listener)
+        await self.flush()
+        try:
+            await listener.over.wait()
+        finally:
+            self.streams.remove(listener)
+        return stream
+
     async def stop(self) -> None:
         runner, self._runner = self._runner, None
         if runner is not None:
@@ -101,6 +160,9 @@ class Scripted:
         self.instances.clear()
         self.recent.clear()
         self.version = 1
+        self.number, self.frames = 0, []
+        if self.epoch:
+            self.epoch += "x"
         await self.start()
 
     def put(self, instance: Instance) -> None:
@@ -123,6 +185,17 @@ class Scripted:
     def _changed(self, action: Action, instance: Instance) -> None:
         self.recent.append((action, instance))
         self.version += 1
+        if self.epoch:
+            self.number += 1
+            said = {
+                "action": action.value,
+                "service": instance.service,
+                "id": instance.id,
+                "hash": apps_hash(count(self.instances.values())),
+                "instance": tree(instance, Standing(action=action)),
+            }
+            frame = f"event: change\nid: {self.position}\ndata: {json.dumps(said)}\n\n"
+            self.frames.append(frame.encode())
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path.removeprefix("/eureka/")
@@ -136,13 +209,16 @@ class Scripted:
             answer = self.answer(request)
             if answer is not None:
                 return answer
+        if self.epoch and request.path == "/resilient/v1/feed":
+            return await self._feed(request)
         return self._honest(request, path, body)
 
     def _honest(self, request: web.Request, path: str, body: bytes) -> web.Response:
         steps = path.partition("?")[0].split("/")
         if request.method == "GET" and path in ("apps", "apps/delta"):
             content = self.full() if path == "apps" else self.delta()
-            return web.Response(body=content, content_type="application/json")
+            headers = {"Resilient-Position": self.position} if self.epoch else {}
+            return web.Response(body=content, content_type="application/json", headers=headers)
         if request.method == "POST" and path.startswith("apps/"):
             from resilient.eureka.json import read_instance
 

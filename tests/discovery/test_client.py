@@ -98,7 +98,8 @@ async def test_redirects_are_not_followed(registry: Scripted, another: Another, 
 async def test_lists_are_read_packed_or_not(registry: Scripted, make: Make) -> None:
     registry.put(one("a"))
     client = make(registry.url)
-    source, page = await client.full()
+    source, page, position = await client.full()
+    assert position == ""
     assert source == registry.url
     assert [instance.id for _, instance in page.entries] == ["a"]
     packed = gzip.compress(registry.full())

@@ -4,6 +4,7 @@ import socket
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo
 
+from resilient.clock import ManualClock
 from resilient.discovery import mdns
 
 LOOPBACK = ["127.0.0.1"]
@@ -36,6 +37,73 @@ async def test_an_announced_registry_is_found_with_its_path_and_zone() -> None:
     assert [(one.url, one.zone, one.authorization) for one in found] == [
         ("http://192.0.2.7:8761/eureka/v2/", "east", "")
     ]
+
+
+@needs_multicast
+async def test_of_several_the_own_zone_counts_and_then_the_name() -> None:
+    told = await asyncio.gather(
+        *(
+            mdns.announce(f"http://192.0.2.{n}:8761/eureka/", zone, interfaces=LOOPBACK)
+            for n, zone in ((3, "east"), (1, "west"), (2, "east"))
+        )
+    )
+    try:
+        for zone, last in (("east", 2), ("elsewhere", 1)):
+            found = await mdns.find(3, zone=zone, interfaces=LOOPBACK)
+            assert [one.url for one in found] == [f"http://192.0.2.{last}:8761/eureka/"]
+    finally:
+        await asyncio.gather(*(one.close() for one in told if one is not None))
+
+
+@needs_multicast
+async def test_with_a_token_only_signed_announcements_count_and_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mdns, "SIGN_EVERY", 0.05)
+    clock = ManualClock()
+    ours, other = await asyncio.gather(
+        mdns.announce("http://192.0.2.7:1", token="t" * 16, interfaces=LOOPBACK, clock=clock),
+        mdns.announce("http://192.0.2.6:1", interfaces=LOOPBACK),
+    )
+    assert ours is not None
+    assert other is not None
+    try:
+        found = await mdns.find(3, token="t" * 16, interfaces=LOOPBACK, clock=clock)
+        assert [one.url for one in found] == ["http://192.0.2.7:1/eureka/"]
+        assert found[0].authorization == "Bearer " + "t" * 16
+        assert await mdns.find(0.5, token="u" * 16, interfaces=LOOPBACK, clock=clock) == []
+        clock.advance(1000)  # it is signed anew all the time
+        await asyncio.sleep(0.3)
+        assert await mdns.find(3, token="t" * 16, interfaces=LOOPBACK, clock=clock)
+    finally:
+        await asyncio.gather(ours.close(), other.close())
+
+
+@pytest.mark.parametrize("field", ["path", "scheme", "zone", "ts", "sig", "address", "port", "name", "age"])
+def test_a_signature_covers_all_that_matters(field: str) -> None:
+    clock = ManualClock()
+
+    def info(**more: object) -> AsyncServiceInfo:
+        about = {"path": "/eureka/", "scheme": "http", "zone": "z", **(more.get("about") or {})}  # type: ignore[dict-item]
+        return AsyncServiceInfo(
+            mdns.SERVICE_TYPE,
+            f"{more.get('name', 'x')}.{mdns.SERVICE_TYPE}",
+            port=more.get("port", 8761),
+            parsed_addresses=[more.get("address", "192.0.2.1")],
+            properties=about,
+        )
+
+    signed = mdns._about(mdns._signed(info(), "secret", clock))
+    assert mdns._is_signed(info(about=signed), "secret", clock)
+    assert not mdns._is_signed(info(about=signed), "other", clock)
+    if field in ("address", "port", "name"):
+        forged = info(about=signed, **{field: {"address": "192.0.2.9", "port": 1, "name": "y"}[field]})
+    else:
+        forged = info(about={**signed, field: "7"})
+    if field == "age":
+        clock.advance(61)
+        forged = info(about=signed)
+    assert not mdns._is_signed(forged, "secret", clock)
 
 
 @needs_multicast

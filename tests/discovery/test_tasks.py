@@ -10,7 +10,7 @@ from aiohttp import web
 from scripted import INTERVAL, Scripted, ids, me, one, said, until
 
 from resilient.background import BackgroundLoop
-from resilient.discovery import tasks
+from resilient.discovery import polling, tasks
 from resilient.discovery.tasks import Discovery
 from resilient.events import Event, LeaseChanged
 from resilient.model import Instance, Status
@@ -138,20 +138,21 @@ async def test_of_several_workers_the_last_one_signs_off(registry: Scripted, mak
 async def test_an_early_refresh_is_read_at_once_but_not_in_a_storm(
     registry: Scripted, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "REFRESH_GAP", 0.2)
+    monkeypatch.setattr(polling, "REFRESH_GAP", 0.2)
     discovery = make([registry.url], settings={})
-    object.__setattr__(discovery._settings, "fetch_interval", 30.0)
+    discovery._poller._interval = 30.0
     await discovery.start()
     await discovery.ready.wait()
     registry.put(one("a"))
     discovery.refresh()
     await until(lambda: ids(discovery) == ["a"], 1)
-    before = registry.count("GET")
+    before, began = registry.count("GET"), asyncio.get_running_loop().time()
     for _ in range(30):
         threading.Thread(target=discovery.refresh).start()
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
-    assert 1 <= registry.count("GET") - before <= 3
+    most = (asyncio.get_running_loop().time() - began) / 0.2 + 1  # others may keep the machine busy
+    assert 1 <= registry.count("GET") - before <= most
 
 
 async def test_circuits_are_told_in_turn_and_when_nudged(registry: Scripted, make: Make) -> None:

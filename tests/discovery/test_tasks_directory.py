@@ -25,7 +25,7 @@ async def test_all_is_read_first_and_changes_later(
 ) -> None:
     heard: list[Directory] = []
     registry.put(one("a"))
-    discovery = make([registry.url], on_directory=heard.append)
+    discovery = make([registry.url], on_directory=lambda directory, touched: heard.append(directory))
     await discovery.start()
     await asyncio.wait_for(discovery.ready.wait(), 2)
     assert ids(discovery) == ["a"]
@@ -45,7 +45,7 @@ async def test_all_is_read_first_and_changes_later(
 
 async def test_an_empty_registry_is_ready_too(registry: Scripted, make: Make) -> None:
     heard: list[Directory] = []
-    discovery = make([registry.url], on_directory=heard.append)
+    discovery = make([registry.url], on_directory=lambda directory, touched: heard.append(directory))
     await discovery.start()
     await asyncio.wait_for(discovery.ready.wait(), 2)
     assert heard == [Directory()]
@@ -129,10 +129,10 @@ async def test_a_heartbeat_that_comes_through_ends_the_pause_of_the_directory(
     await discovery.start()
     await until(lambda: discovery.registered and discovery.connected_url)
     # From here on the directory's loop would wait for ever after a failure, were it not woken.
-    wait = discovery._refresh.wait
-    monkeypatch.setattr(discovery._refresh, "wait", lambda seconds: wait(float("inf")))
+    wait = discovery._poller.bell.wait
+    monkeypatch.setattr(discovery._poller.bell, "wait", lambda seconds: wait(float("inf")))
     await asyncio.sleep(3 * INTERVAL)
-    discovery._lost(registry.url, RegistrySilent([(registry.url, "gone")]))
+    discovery._poller.lost(registry.url, RegistrySilent([(registry.url, "gone")]))
     await until(lambda: discovery.connected_url == registry.url)
 
 
