@@ -1,14 +1,16 @@
 """What readers get, encoded once per change and not once per reader. Pure.
 
-Instances lie in chunks of at most :data:`CHUNK`. A change makes only its own chunk be encoded and
-compressed again, and only in the forms that somebody asks for. A heartbeat changes no answer: the
-renewal stamp in a list is that of the last change, while a single instance is always shown afresh.
+A heartbeat changes no answer: the renewal stamp in a list is that of the last change, while a single
+instance is always shown afresh.
+
+What takes long is done in steps. The first one captures what is to be said, so that an answer shows one
+moment however long its making takes; the ``..._soon`` methods let the loop serve others between steps.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from operator import is_
 
@@ -19,11 +21,13 @@ from resilient.model import Action
 
 from .expiry import Lease
 from .leases import LeaseTable
-from .packing import Answer, Glue, Piece
+from .packing import Answer, Piece, glue
 from .records import Change, Record
+from .shelves import CHUNK, Captured, Chunk, Form, Shelf
+from .slices import Shared, whole
 
-#: Instances that are encoded together.
-CHUNK = 64
+__all__ = ["CHUNK", "STORM", "Answers", "Form"]
+
 #: Answers kept until the next change: how many, and how many bytes of them.
 KEPT_ANSWERS = 256
 KEPT_BYTES = 64 * 1024 * 1024
@@ -31,95 +35,12 @@ KEPT_VIPS = 64
 #: A delta of more changes is a storm, and is made anew at most once in so many seconds.
 STORM = 2000
 STORM_SECONDS = 1.0
+#: A form that nobody has read for so long (seconds) is forgotten, compressed pieces and all.
+UNREAD_SECONDS = 300.0
 
-_A, _B = b"\x01A\x01", b"\x01B\x01"
+_A = b"\x01A\x01"
 
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A spelling, full or compact, and the bytes that stand between its parts."""
-
-    name: str
-    format: Format
-    compact: bool
-    between_instances: bytes
-    between_applications: bytes
-
-    @classmethod
-    def of(cls, format: Format, compact: bool) -> Form:
-        """The form of a format; ``compact`` leaves out what a caller does not need."""
-        name = f"{format.name}{'-compact' if compact else ''}"
-        instances = _gap(format.write_application("X", (_A, _B)))
-        return cls(name, format, compact, instances, _gap(format.write_applications("1", "", (_A, _B))))
-
-    def fragment(self, record: Record) -> bytes:
-        """One instance without a root."""
-        return self.format.write_instance(tree(record.instance, record.standing(), compact=self.compact))
-
-    def application(self, name: str) -> tuple[bytes, bytes]:
-        """What stands before and behind the instances of an application."""
-        before, _, behind = self.format.write_application(name, (_A,)).partition(_A)
-        return before, behind
-
-    def applications(self, version: str, fingerprint: str) -> tuple[bytes, bytes]:
-        """What stands before and behind the applications."""
-        before, _, behind = self.format.write_applications(version, fingerprint, (_A,)).partition(_A)
-        return before, behind
-
-
-def _gap(written: bytes) -> bytes:
-    return written[written.index(_A) + len(_A) : written.index(_B)]
-
-
-class _Chunk:
-    __slots__ = ("pieces", "records")
-
-    def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
-        self.pieces: dict[str, Piece] = {}
-
-    def piece(self, form: Form) -> Piece:
-        found = self.pieces.get(form.name)
-        if found is None:
-            fragments = map(form.fragment, self.records.values())
-            found = self.pieces[form.name] = Piece(form.between_instances.join(fragments))
-        return found
-
-
-class _Shelf:
-    """One service's chunks."""
-
-    __slots__ = ("chunks", "name", "where")
-
-    def __init__(self, service: str) -> None:
-        self.name = service.upper()
-        self.chunks: list[_Chunk] = []
-        self.where: dict[str, _Chunk] = {}
-
-    def put(self, id: str, record: Record) -> None:
-        chunk = self.where.get(id)
-        if chunk is None:
-            if not self.chunks or len(self.chunks[-1].records) >= CHUNK:
-                self.chunks.append(_Chunk())
-            chunk = self.where[id] = self.chunks[-1]
-        chunk.records[id] = record
-        chunk.pieces.clear()
-
-    def remove(self, id: str) -> None:
-        chunk = self.where.pop(id, None)
-        if chunk is None:
-            return
-        del chunk.records[id]
-        chunk.pieces.clear()
-        if not chunk.records:
-            self.chunks.remove(chunk)
-
-    def pieces(self, form: Form) -> Iterator[Piece]:
-        between = Glue(form.between_instances)
-        for index, chunk in enumerate(self.chunks):
-            if index and between.plain:
-                yield between
-            yield chunk.piece(form)
+Steps = Generator[None, None, Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,51 +50,60 @@ class _Delta:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    version: object
+    answer: Answer
+
+
 class Answers:
     """The bodies of all reads. Tell it of every change, after the table has made it."""
 
     def __init__(self, table: LeaseTable) -> None:
         self._table = table
-        self._shelves: dict[str, _Shelf] = {}
-        self._cache: OrderedDict[tuple[str, str], Answer] = OrderedDict()
-        self._cached_bytes = 0
+        self._shelves: dict[str, Shelf] = {}
+        self._cache: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._deltas: dict[str, _Delta] = {}
         self._fragments: dict[str, dict[tuple[str, str], tuple[Record, bytes]]] = {}
         self._vips: OrderedDict[tuple[bool, str, str], tuple[list[Record], Answer]] = OrderedDict()
+        self._read: dict[str, float] = {}
+        self._shared = Shared()
 
     def apply(self, change: Change) -> None:
         """A record changed."""
-        self._cache.clear()
-        self._cached_bytes = 0
         shelf = self._shelves.get(change.service)
         if change.action is Action.DELETED:
             if shelf is not None:
                 shelf.remove(change.id)
                 if not shelf.chunks:
                     del self._shelves[change.service]
+                    for name in self._read:
+                        self._cache.pop((change.service, name), None)
             return
         if shelf is None:
-            shelf = self._shelves[change.service] = _Shelf(change.service)
+            shelf = self._shelves[change.service] = Shelf(change.service)
         shelf.put(change.id, change.record)
+
+    def parts(self, service: str, form: Form) -> Iterator[bytes]:
+        """The instances of a service, some at a time, each part as it is when it is asked for."""
+        self._read[form.name] = self._table.now()
+        shelf = self._shelves.get(service)
+        return shelf.parts(form) if shelf is not None else iter(())
+
+    # --- reads that are answered at once
 
     def everything(self, form: Form) -> Answer:
         """All applications."""
-        found = self._cache.get(("", form.name))
-        return found if found is not None else self._keep("", form, self._everything(form))
+        found = self._found("", form, self._table.version)
+        return found if found is not None else whole(self._everything(form))
 
     def application(self, service: str, form: Form) -> Answer | None:
         """One application; None if it has no instance."""
-        found = self._cache.get((service, form.name))
-        if found is not None:
-            return found
         shelf = self._shelves.get(service)
         if shelf is None:
             return None
-        before, behind = form.application(shelf.name)
-        # The root stands around the whole fragment, as around an empty one.
-        opening, _, closing = form.format.document("application", _A).partition(_A)
-        pieces = (Glue(opening + before), *shelf.pieces(form), Glue(behind + closing))
-        return self._keep(service, form, Answer(form.format.content_type, pieces))
+        found = self._found(service, form, (shelf, shelf.version))
+        return found if found is not None else whole(self._application(service, shelf, form))
 
     def delta(self, form: Form) -> Answer:
         """What changed in the last three minutes.
@@ -181,23 +111,51 @@ class Answers:
         A large one may be up to :data:`STORM_SECONDS` old, for in a storm of changes every reader would
         get his own. It still is one consistent moment.
         """
-        changes, version = self._table.changes(), self._table.delta_version
-        kept = self._deltas.get(form.name)
-        if kept is not None:
-            old = kept.version != version
-            if not old or (len(changes) > STORM and self._table.now() - kept.at < STORM_SECONDS):
-                return kept.answer
-        answer = self._delta(changes, form)
-        self._deltas[form.name] = _Delta(version, self._table.now(), answer)
-        return answer
+        found = self._found_delta(form)
+        return found if found is not None else whole(self._delta(form))
+
+    # --- the same, with others served meanwhile
+
+    async def everything_soon(self, form: Form) -> Answer:
+        """:meth:`everything`."""
+        found = self._found("", form, self._table.version)
+        if found is not None:
+            return found
+        return await self._shared.run(("all", form.name), lambda: self._everything(form))
+
+    async def application_soon(self, service: str, form: Form) -> Answer | None:
+        """:meth:`application`."""
+        shelf = self._shelves.get(service)
+        if shelf is None or len(shelf.chunks) <= 1:
+            return self.application(service, form)
+        found = self._found(service, form, (shelf, shelf.version))
+        if found is not None:
+            return found
+        return await self._shared.run(
+            ("one", service, form.name), lambda: self._application(service, shelf, form)
+        )
+
+    async def delta_soon(self, form: Form) -> Answer:
+        """:meth:`delta`."""
+        found = self._found_delta(form)
+        if found is not None:
+            return found
+        return await self._shared.run(("delta", form.name), lambda: self._delta(form))
 
     def forget(self) -> None:
         """Drop what no reader will get again. Once per sweep."""
-        version = self._table.delta_version
+        version, now = self._table.delta_version, self._table.now()
         for name, kept in list(self._deltas.items()):
-            if kept.version != version and self._table.now() - kept.at >= STORM_SECONDS:
+            if kept.version != version and now - kept.at >= STORM_SECONDS:
                 del self._deltas[name]
                 self._fragments.pop(name, None)
+        for name, at in list(self._read.items()):
+            if now - at >= UNREAD_SECONDS:
+                del self._read[name]
+                for shelf in self._shelves.values():
+                    shelf.forget(name)
+                for key in [key for key in self._cache if key[1] == name]:
+                    del self._cache[key]
 
     def vip(self, name: str, form: Form, *, secure: bool) -> Answer:
         """Everybody behind a virtual address, which may be nobody."""
@@ -225,52 +183,86 @@ class Answers:
         fragment = format.write_instance(tree(lease.record.instance, standing))
         return Answer(format.content_type, (Piece(format.document("instance", fragment)),))
 
-    def _everything(self, form: Form) -> Answer:
+    def _everything(self, form: Form) -> Steps:
+        version, number = self._table.version, self._table.number
         before, behind = form.applications("1", apps_hash(self._table.counts))
-        pieces: list[Piece] = []
-        opening = before
-        for shelf in self._shelves.values():
-            start, end = form.application(shelf.name)
-            pieces += (Glue(opening + start), *shelf.pieces(form))
-            opening = end + form.between_applications
-        if pieces:
-            opening = opening[: len(opening) - len(form.between_applications)]
-        return Answer(form.format.content_type, (*pieces, Glue(opening + behind)))
+        shelves = [shelf.application(form) for shelf in self._shelves.values()]
+        pieces: list[Piece] = [Piece(before)]
+        check = pieces[0].crc
+        for index, steps in enumerate(shelves):
+            if index and form.between_applications:
+                between = glue(form.between_applications)
+                pieces.append(between)
+                check = between.after(check)
+            run = yield from steps
+            pieces.append(run)
+            check = run.after(check)
+            yield
+        end = glue(behind)
+        pieces.append(end)
+        answer = Answer(form.format.content_type, pieces, number, check=end.after(check))
+        return self._keep("", form, version, answer)
 
-    def _delta(self, changes: list[Change], form: Form) -> Answer:
+    def _application(self, service: str, shelf: Shelf, form: Form) -> Steps:
+        version = (shelf, shelf.version)
+        run = yield from shelf.application(form)
+        # The root stands around the whole fragment, as around an empty one.
+        opening, _, closing = form.format.document("application", _A).partition(_A)
+        return self._keep(
+            service, form, version, Answer(form.format.content_type, (glue(opening), run, glue(closing)))
+        )
+
+    def _found_delta(self, form: Form) -> Answer | None:
+        self._table.forget()
+        kept = self._deltas.get(form.name)
+        if kept is None:
+            return None
+        fresh = kept.version == self._table.delta_version
+        if fresh or (self._table.changed_lately > STORM and self._table.now() - kept.at < STORM_SECONDS):
+            return kept.answer
+        return None
+
+    def _delta(self, form: Form) -> Steps:
+        changes, version, number = self._table.changes(), self._table.delta_version, self._table.number
+        before, behind = form.applications(str(version), apps_hash(self._table.counts))
         grouped: dict[str, list[Change]] = {}
         for change in changes:
             grouped.setdefault(change.service, []).append(change)
+        split = [(service, *self._split(service, changed, form)) for service, changed in grouped.items()]
         known = self._fragments.get(form.name, {})
         fresh: dict[tuple[str, str], tuple[Record, bytes]] = {}
-        before, behind = form.applications(str(self._table.delta_version), apps_hash(self._table.counts))
-        between = Glue(form.between_instances)
+        between = glue(form.between_instances)
         pieces: list[Piece] = []
         opening = before
-        for service, changed in grouped.items():
-            whole, single = self._split(service, changed)
+        for service, chunks, single in split:
             fragments = []
             for change in single:
                 key = (service, change.id)
                 kept = known.get(key)
                 if kept is None or kept[0] is not change.record:
                     kept = (change.record, form.fragment(change.record))
-                fresh[key] = kept
+                    yield
+                if len(changes) <= STORM:
+                    fresh[key] = kept
                 fragments.append(kept[1])
             start, end = form.application(service.upper())
-            pieces.append(Glue(opening + start))
+            pieces.append(Piece(opening + start))
             if fragments:
                 pieces += (Piece(form.between_instances.join(fragments)), between)
-            for chunk in whole:
-                pieces += (chunk.piece(form), between)
+            for chunk in chunks:
+                pieces += (chunk.piece(), between)
+                yield
             pieces.pop()
             opening = end + form.between_applications
+            yield
         self._fragments[form.name] = fresh
         if pieces:
             opening = opening[: len(opening) - len(form.between_applications)]
-        return Answer(form.format.content_type, (*pieces, Glue(opening + behind)))
+        answer = Answer(form.format.content_type, (*pieces, Piece(opening + behind)), number)
+        self._deltas[form.name] = _Delta(version, self._table.now(), answer)
+        return answer
 
-    def _split(self, service: str, changed: list[Change]) -> tuple[list[_Chunk], list[Change]]:
+    def _split(self, service: str, changed: list[Change], form: Form) -> tuple[list[Captured], list[Change]]:
         """Chunks to send whole, for most of what they hold has changed, and the other changes one by one.
 
         A reader applies a delta as often as he gets it, so an instance too many does no harm, and the
@@ -279,20 +271,31 @@ class Answers:
         shelf = self._shelves.get(service)
         if shelf is None or len(changed) <= CHUNK:
             return [], changed
-        count: dict[_Chunk, int] = {}
+        count: dict[Chunk, int] = {}
         for change in changed:
             chunk = shelf.where.get(change.id)
             if chunk is not None:
                 count[chunk] = count.get(chunk, 0) + 1
-        whole = {chunk: None for chunk, n in count.items() if n >= CHUNK // 2}
-        return list(whole), [one for one in changed if shelf.where.get(one.id) not in whole]
+        most = {chunk: None for chunk, n in count.items() if n >= CHUNK // 2}
+        return (
+            [Captured(chunk, form) for chunk in most],
+            [one for one in changed if shelf.where.get(one.id) not in most],
+        )
 
-    def _keep(self, name: str, form: Form, answer: Answer) -> Answer:
-        if len(self._cache) >= KEPT_ANSWERS or self._cached_bytes + answer.size > KEPT_BYTES:
-            self._cache.clear()
-            self._cached_bytes = 0
-        self._cache[name, form.name] = answer
-        self._cached_bytes += answer.size
+    def _found(self, name: str, form: Form, version: object) -> Answer | None:
+        self._read[form.name] = self._table.now()
+        kept = self._cache.get((name, form.name))
+        return kept.answer if kept is not None and kept.version == version else None
+
+    def _keep(self, name: str, form: Form, version: object, answer: Answer) -> Answer:
+        key = (name, form.name)
+        self._cache[key] = _Kept(version, answer)
+        self._cache.move_to_end(key)
+        if (
+            len(self._cache) > KEPT_ANSWERS
+            or sum(kept.answer.weight for kept in self._cache.values()) > KEPT_BYTES
+        ):
+            self._cache.popitem(last=False)
         return answer
 
 

@@ -29,6 +29,7 @@ from .peers.cluster import Cluster
 from .ratelimit import RateLimiter
 from .records import Renewal
 from .registry import Registered, Registry
+from .sending import STREAMED, send, stream, takes_gzip
 from .server_status import status_json, status_xml
 from .trust import CHALLENGE, Action, refusal
 
@@ -39,7 +40,8 @@ _FORMS = {
 }
 _HEARTBEAT = {Renewal.RENEWED: 200, Renewal.UNKNOWN: 404, Renewal.NEWER_THERE: 404, Renewal.NEWER_HERE: 409}
 
-Handler = Callable[[web.Request, tuple[str, ...], bool], Awaitable[web.Response]]
+_RENEWED: Final = Renewal.RENEWED
+Handler = Callable[[web.Request, tuple[str, ...], bool], Awaitable[web.StreamResponse]]
 
 
 class Refused(Exception):
@@ -125,14 +127,19 @@ class EurekaApi:
             or REPLICATION in request.headers
         ):
             return None
-        if not self._open:
+        if not self._open and (
+            (authorization := request.headers.get(hdrs.AUTHORIZATION)) is None
+            or not self._trust.accepts(authorization)
+            or getattr(request.protocol, "address", "")
+            != ""  # counts against its address until it is vouched for
+        ):
             try:
                 self._allow(request, Action.JOIN)
             except Refused as refused:
                 return _empty(refused.status, refused.reason)
         return self._beat(parts[3].lower(), parts[4], url.raw_query_string)
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below the base paths."""
         try:
             return await self._dispatch(request, request.rel_url.raw_path)
@@ -141,7 +148,7 @@ class EurekaApi:
         except (WireError, UnicodeError) as error:
             return _empty(400, str(error) if isinstance(error, WireError) else "not UTF-8")
 
-    async def _dispatch(self, request: web.Request, raw: str) -> web.Response:
+    async def _dispatch(self, request: web.Request, raw: str) -> web.StreamResponse:
         place = place_of(raw)
         methods = self._methods(place.segments) if place is not None else None
         if place is None or methods is None:
@@ -155,10 +162,12 @@ class EurekaApi:
         return await handler(request, place.segments, place.v1)
 
     def _methods(self, segments: tuple[str, ...]) -> Mapping[str, Handler] | None:
-        exact = self._routes.get("/".join(segments)) if len(segments) <= 2 else None
-        if exact is not None:
-            return exact
+        # By pattern, for a segment may hold anything: "apps%2F*" is one, and joined it would be another path.
         match segments:
+            case ("apps" | "status",):
+                return self._routes[segments[0]]
+            case ("apps", "delta") | ("peerreplication", "batch") | ("serverinfo", "statusoverrides"):
+                return self._routes[f"{segments[0]}/{segments[1]}"]
             case ("apps" | "instances" | "vips" | "svips" as first, _):
                 return self._routes[f"{first}/*"]
             case ("apps", _, _):
@@ -198,25 +207,36 @@ class EurekaApi:
         if not self._cluster.ready:
             raise Refused(403, "no peer has given its list yet")
 
-    async def _everything(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
+    async def _everything(
+        self, request: web.Request, segments: tuple[str, ...], v1: bool
+    ) -> web.StreamResponse:
         self._may_fetch(request, full=True)
-        return _send(request, self._registry.answers.everything(_form(request, v1)), always=True)
+        return await self._list(request, await self._registry.answers.everything_soon(_form(request, v1)))
 
-    async def _delta(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
+    async def _delta(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.StreamResponse:
         self._may_fetch(request)
         if not self._offers_delta:
             raise Refused(403, "this registry offers no deltas")
-        return _send(request, self._registry.answers.delta(_form(request, v1)), always=True)
+        return await self._list(request, await self._registry.answers.delta_soon(_form(request, v1)))
+
+    async def _list(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        """A list, with the place in the feed from which on a reader follows it."""
+        position = f"{self._cluster.id}-{answer.number}"
+        if answer.size > STREAMED and not takes_gzip(request):
+            return await stream(request, answer, position)
+        response = send(request, answer, always=True)
+        response.headers["Resilient-Position"] = position
+        return response
 
     async def _application(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._may_fetch(request)
-        answer = self._registry.answers.application(segments[1].lower(), _form(request, v1))
-        return _send(request, answer) if answer is not None else _empty(404)
+        answer = await self._registry.answers.application_soon(segments[1].lower(), _form(request, v1))
+        return send(request, answer) if answer is not None else _empty(404)
 
     async def _vip(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._may_fetch(request, limited=False)
         secure = segments[0] == "svips"
-        return _send(request, self._registry.answers.vip(segments[1], _form(request, v1), secure=secure))
+        return send(request, self._registry.answers.vip(segments[1], _form(request, v1), secure=secure))
 
     async def _instance(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._allow(request, Action.READ)
@@ -224,14 +244,14 @@ class EurekaApi:
         if lease is None:
             return _empty(404)
         format = _format(request, v1)
-        return _send(request, self._registry.answers.instance(lease, format))
+        return send(request, self._registry.answers.instance(lease, format))
 
     async def _anywhere(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._allow(request, Action.READ)
         lease = self._registry.visible_anywhere(segments[1])
         if lease is None:
             return _empty(404)
-        return _send(request, self._registry.answers.instance(lease, _format(request, v1)))
+        return send(request, self._registry.answers.instance(lease, _format(request, v1)))
 
     async def _status(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._allow(request, Action.READ)
@@ -260,7 +280,8 @@ class EurekaApi:
                 dirty_at = stamp_of(query)
             except ValueError:
                 return _empty(400, "lastDirtyTimestamp must be a whole number")
-        return web.Response(status=_HEARTBEAT[self._registry.renew(service, id, dirty_at)])
+        renewal = self._registry.renew(service, id, dirty_at)
+        return web.Response() if renewal is _RENEWED else web.Response(status=_HEARTBEAT[renewal])
 
     async def _heartbeat(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.JOIN)
@@ -376,13 +397,3 @@ def _query(request: web.Request) -> dict[str, str]:
     for name, value in request.query.items():
         found.setdefault(name, value)
     return found
-
-
-def _send(request: web.Request, answer: Answer, *, always: bool = False) -> web.Response:
-    """An answer, gzipped if the caller can and it pays (or ``always``)."""
-    headers = {hdrs.CONTENT_TYPE: answer.content_type, hdrs.VARY: "Accept, Accept-Encoding, X-Eureka-Accept"}
-    coding = request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().replace(" ", "")
-    if "gzip" in coding and "gzip;q=0," not in coding + "," and (always or answer.size > 1024):
-        headers[hdrs.CONTENT_ENCODING] = "gzip"
-        return web.Response(body=answer.gzipped, headers=headers)
-    return web.Response(body=answer.plain, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import signal
 import sys
@@ -15,15 +16,20 @@ from resilient.eureka import json
 from resilient.telemetry import logs
 
 from .app import RegistryApp, make_app
+from .housekeeping import Housekeeper
 from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
     _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
+#: Open files the process asks for: as many connections as it takes, and some for itself.
+_FILES = 16_384
+
 _ABOUT = "Run a service registry that speaks Eureka's protocol."
 _MORE = """
 Each option can be given in the environment: RESILIENT_REGISTRY_HOST, _PORT, _TOKEN, _READ_TOKEN, _ZONE,
-_PEERS, _PEER_WAIT, _DELTA, _RATE_LIMIT, _SELF_PRESERVATION, _STRICT_EUREKA (on or off).
+_PEERS, _PEER_WAIT, _SNAPSHOT, _MAX_INSTANCES, _DELTA, _RATE_LIMIT, _SELF_PRESERVATION, _STRICT_EUREKA (the
+last four on or off).
 The first line on standard output is the URL to configure services with. Ctrl-C ends it.
 """
 
@@ -58,6 +64,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SECONDS",
         help="refuse reads for so long at the start while no peer has given its list (default 300)",
+    )
+    parser.add_argument(
+        "--snapshot",
+        metavar="PATH",
+        help="keep the directory in this file, and begin with it after a restart (default: none)",
+    )
+    parser.add_argument(
+        "--max-instances",
+        type=int,
+        metavar="N",
+        help="take so many instances, a tenth of them (but 10000) in one service (default 100000)",
     )
     parser.add_argument(
         "--no-delta",
@@ -109,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
             rate_limit=args.rate_limit,
             self_preservation=args.self_preservation,
             strict_eureka=args.strict,
+            snapshot=args.snapshot,
+            max_instances=args.max_instances,
         )
     except ConfigError as error:
         return _fail(str(error))
@@ -120,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(settings: Settings, *, as_json: bool) -> int:
+    _more_files()
     registry = make_app(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -129,12 +149,28 @@ async def _serve(settings: Settings, *, as_json: bool) -> int:
         await registry.start()
     except OSError as error:
         return _fail(_why(error, settings))
+    keeper = Housekeeper(registry.registry)
+    keeper.start()
     try:
         _announce(registry, as_json=as_json)
         await stop.wait()
     finally:
+        keeper.stop()
         await registry.stop()
     return 0
+
+
+def _more_files() -> None:
+    """Every reader of the feed is an open file, and the usual limit of 1,024 is meant for other programs."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _announce(registry: RegistryApp, *, as_json: bool) -> None:

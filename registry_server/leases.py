@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
@@ -18,28 +17,21 @@ from resilient.eureka.fields import vips
 from resilient.model import Instance, Status
 
 from . import planning
+from .caps import Caps, TableFull
 from .expiry import Lease, Watch
-from .records import NO_NOTE, Cause, Change, Note, Record, Renewal, Tombstone
+from .records import NO_NOTE, Cause, Change, Note, Record, Renewal, Tombstone, alike
+from .vips import VipIndex
 
+__all__ = ["Caps", "LeaseTable", "TableFull"]
+
+# By name: on Python 3.11 reading a member of an enumeration is a slow look-up, and heartbeats do it often.
+_RENEWED, _UNKNOWN, _STATUS_UNKNOWN = Renewal.RENEWED, Renewal.UNKNOWN, Status.UNKNOWN
 Key = tuple[str, str]
 _T = TypeVar("_T")
 
 #: How long a change stays in the delta, and an operator's word on an instance that expired, in seconds.
 DELTA_SECONDS = 180.0
 NOTE_SECONDS = 3600.0
-
-
-class TableFull(Exception):
-    """A new instance would break a limit; renewals of known ones go on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caps:
-    """How much a table takes: instances in all, instances of one service, services."""
-
-    instances: int = 100_000
-    per_service: int = 10_000
-    services: int = 10_000
 
 
 class LeaseTable:
@@ -65,7 +57,7 @@ class LeaseTable:
         self._strict = strict
         self.caps = caps or Caps()
         self._services: dict[str, dict[str, Lease]] = {}
-        self._vips: tuple[dict[str, dict[Lease, None]], dict[str, dict[Lease, None]]] = ({}, {})
+        self._vips = VipIndex()
         self._watch = Watch(factor=factor, keep=keep)
         self._recent: OrderedDict[Key, Change] = OrderedDict()
         self._tombstones: OrderedDict[Key, Tombstone] = OrderedDict()
@@ -78,6 +70,9 @@ class LeaseTable:
         self.delta_version = 2
         #: Successful heartbeats since the start.
         self.renewals = 0
+        #: Leases that came from a snapshot, and how many of them nothing was heard of since.
+        self.restored = 0
+        self.unconfirmed = 0
         self._number = 0
         self._size = 0
 
@@ -116,7 +111,7 @@ class LeaseTable:
 
     def vip(self, name: str, *, secure: bool = False) -> list[Lease]:
         """Everybody who answers to a virtual address."""
-        return list(self._vips[secure].get(name, ()))
+        return self._vips.find(name, secure, self._services)
 
     def has_expired(self, lease: Lease) -> bool:
         """Whether the lease has run out, evicted or not."""
@@ -128,8 +123,18 @@ class LeaseTable:
 
     def changes(self) -> list[Change]:
         """What changed in the last three minutes; each instance once, with its last change."""
-        self._forget()
+        self.forget()
         return list(self._recent.values())
+
+    @property
+    def number(self) -> int:
+        """The number of the last change."""
+        return self._number
+
+    @property
+    def changed_lately(self) -> int:
+        """How many :meth:`changes` there are, to the last :meth:`forget`."""
+        return len(self._recent)
 
     # --- heartbeats
 
@@ -140,16 +145,16 @@ class LeaseTable:
         members = self._services.get(service)
         lease = members.get(id) if members is not None else None
         if lease is None:
-            return Renewal.UNKNOWN
+            return _UNKNOWN
         known = lease.record.instance
-        if known.status is Status.UNKNOWN:
-            return Renewal.UNKNOWN
+        if known.status is _STATUS_UNKNOWN:
+            return _UNKNOWN
         lease.renewed = self._clock.monotonic() - self._granted
         self.renewals += 1
-        if lease.silence:
-            self._watch.heard(lease)
+        if lease.silence or lease.restored:
+            self._heard(lease)
         if dirty_at is None or dirty_at == known.dirty_at:
-            return Renewal.RENEWED
+            return _RENEWED
         if dirty_at > known.dirty_at:
             return Renewal.NEWER_THERE
         return Renewal.NEWER_HERE if replication else Renewal.RENEWED
@@ -160,7 +165,7 @@ class LeaseTable:
         if lease is None:
             return False
         lease.renewed = self.now()
-        self._watch.heard(lease)
+        self._heard(lease)
         return True
 
     # --- what a write would store
@@ -181,15 +186,7 @@ class LeaseTable:
         note = self._notes.get(key)
         if note is None or note.until < self.now():
             note = NO_NOTE
-        return planning.registered(
-            instance,
-            None,
-            self._ms(),
-            override=note.override,
-            overlay=note.overlay,
-            by=by,
-            replication=replication,
-        )
+        return planning.registered(instance, None, self._ms(), note=note, by=by, replication=replication)
 
     def plan_override(
         self, service: str, id: str, status: Status | None, *, show: Status | None = None, dirty_at: int = 0
@@ -223,23 +220,26 @@ class LeaseTable:
         members = self._services.setdefault(instance.service, {})
         lease = members.get(instance.id)
         before: Status | None = None
+        same = False
         now = self.now()
         if lease is None:
             lease = members[instance.id] = Lease(record, now)
             self._size += 1
-            self._index(lease)
+            self._vips.add(lease.record.instance)
         else:
             before = lease.record.instance.status
+            same = alike(lease.record, record)
             self.counts[before] -= 1
             if vips(lease.record.instance) != vips(instance):
-                self._unindex(lease)
+                self._vips.discard(lease.record.instance)
                 lease.record = record
-                self._index(lease)
+                self._vips.add(lease.record.instance)
             lease.record = record
             lease.renewed = now
+            self._heard(lease)
         self.counts[instance.status] += 1
         self._watch.start(lease)
-        return self._changed(record, before)
+        return self._changed(record, before, same)
 
     def remove(self, service: str, id: str, cause: Cause) -> Change | None:
         """End a lease, because it was ``CANCELLED`` or has ``EXPIRED``. None if there is none."""
@@ -252,8 +252,10 @@ class LeaseTable:
         if not members:
             del self._services[service]
         self._size -= 1
-        self._unindex(lease)
+        self._vips.discard(lease.record.instance)
         self._watch.stop(lease)
+        if lease.restored:
+            self.unconfirmed -= 1
         known, now = lease.record, self.now()
         self.counts[known.instance.status] -= 1
         if cause is Cause.CANCELLED:
@@ -264,6 +266,30 @@ class LeaseTable:
             note = Note(known.override, known.overlay, now + NOTE_SECONDS)
             self._keep(self._notes, service, id, note)
         return self._changed(planning.removed(known, cause, self._ms()), known.instance.status)
+
+    def restore(self, record: Record, grace: float) -> Change | None:
+        """Store a record from a snapshot. It has its duration, and ``grace`` seconds, to be renewed in.
+
+        None if the instance is there already or there is no room. It is no change that readers are told of.
+        """
+        service, id = record.instance.service, record.instance.id
+        if self.get(service, id) is not None:
+            return None
+        try:
+            self._room(service)
+        except TableFull:
+            return None
+        lease = Lease(record, self.now() + grace)
+        lease.restored = True
+        self.restored += 1
+        self.unconfirmed += 1
+        self._services.setdefault(service, {})[id] = lease
+        self._size += 1
+        self._vips.add(record.instance)
+        self.counts[record.instance.status] += 1
+        self._watch.start(lease)
+        self.version += 1
+        return Change(self._number, self._clock.monotonic(), record, None)
 
     # --- both steps at once
 
@@ -296,7 +322,7 @@ class LeaseTable:
     def advance(self) -> None:
         """Find who fell silent, and forget what is too old to matter. Once per sweep."""
         self._watch.advance(self.now())
-        self._forget()
+        self.forget()
 
     def expired(
         self, most: int, rng: Random, *, overdue: bool = False, spared: Container[Lease] = ()
@@ -312,6 +338,10 @@ class LeaseTable:
         """The leases that miss more than two heartbeats. As of the last :meth:`advance`."""
         return list(self._watch.late)
 
+    def late_unconfirmed(self) -> int:
+        """How many of the late ones came from a snapshot and were never heard."""
+        return sum(lease.restored for lease in self._watch.late) if self.unconfirmed else 0
+
     @property
     def late_count(self) -> int:
         """How many leases are late, expired ones included."""
@@ -323,20 +353,20 @@ class LeaseTable:
 
     # --- inside
 
-    def _room(self, service: str) -> None:
-        members = self._services.get(service)
-        if self._size >= self.caps.instances:
-            raise TableFull(f"the registry holds {self.caps.instances} instances and takes no new one")
-        if members is None and len(self._services) >= self.caps.services:
-            raise TableFull(f"the registry holds {self.caps.services} services and takes no new one")
-        if members is not None and len(members) >= self.caps.per_service:
-            raise TableFull(f"a service may have {self.caps.per_service} instances")
+    def _heard(self, lease: Lease) -> None:
+        self._watch.heard(lease)
+        if lease.restored:
+            lease.restored = False
+            self.unconfirmed -= 1
 
-    def _changed(self, record: Record, before: Status | None) -> Change:
+    def _room(self, service: str) -> None:
+        self.caps.check(self._size, len(self._services), len(self._services.get(service, ())))
+
+    def _changed(self, record: Record, before: Status | None, same: bool = False) -> Change:
         self._number += 1
         self.version += 1
         self.delta_version += 1
-        change = Change(self._number, self._clock.monotonic(), record, before)
+        change = Change(self._number, self._clock.monotonic(), record, before, same)
         self._keep(self._recent, change.service, change.id, change)
         return change
 
@@ -346,7 +376,7 @@ class LeaseTable:
         if len(place) > self.caps.instances:
             place.popitem(last=False)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Drop what is too old; every collection is in the order of time, or nearly."""
         oldest = self._clock.monotonic() - DELTA_SECONDS
         while self._recent:
@@ -364,20 +394,6 @@ class LeaseTable:
                 if place[key].until >= now:
                     break
                 del place[key]
-
-    def _index(self, lease: Lease) -> None:
-        for index, names in zip(self._vips, vips(lease.record.instance), strict=True):
-            for name in names:
-                index.setdefault(name, {})[lease] = None
-
-    def _unindex(self, lease: Lease) -> None:
-        for index, names in zip(self._vips, vips(lease.record.instance), strict=True):
-            for name in names:
-                members = index.get(name)
-                if members is not None:
-                    members.pop(lease, None)
-                    if not members:
-                        del index[name]
 
     def _ms(self) -> int:
         return int(self._clock.time() * 1000)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from resilient.model import Action, Instance, Status
 
-from .records import NOTHING, Cause, Record
+from .records import NO_NOTE, Cause, Note, Record
 from .status import own_override, status_of
 
 
@@ -17,13 +17,13 @@ def registered(
     known: Record | None,
     now_ms: int,
     *,
-    override: Status = Status.UNKNOWN,
-    overlay: Mapping[str, str] = NOTHING,
+    note: Note = NO_NOTE,
     by: str = "",
     replication: bool = False,
 ) -> Record:
-    """A registration over what is ``known``, with an operator's word on it if there is one."""
+    """A registration over what is ``known``, with what an operator said of one that had expired."""
     own = instance.status
+    override, overlay = note.override, note.overlay
     if known is not None:
         override, overlay = known.override, known.overlay
     if known is not None and known.instance.dirty_at > instance.dirty_at:

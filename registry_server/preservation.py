@@ -51,7 +51,11 @@ class Preservation:
         table.advance()
         late, size = table.late_count, len(table)
         was_active = self.active
-        self._judge(late, size, now)
+        if table.unconfirmed * 2 < table.restored:
+            # Most of a snapshot came back, so the network is well: the rest died while we were down.
+            self._judge(late - table.late_unconfirmed(), size - table.unconfirmed, now)
+        else:
+            self._judge(late, size, now)
         if was_active and not self.active:
             self._expect(table)
         for lease, until in list(self._returning.items()):

@@ -60,17 +60,33 @@ class Record:
         )
 
 
+def alike(one: Record, other: Record) -> bool:
+    """Whether two records of an instance say the same, but for stamps."""
+    first, second = one.instance, other.instance
+    return (
+        first.status is second.status
+        and one.override is other.override
+        and first.metadata == second.metadata
+        and (first.host, first.port, first.address, first.secure, first.zone)
+        == (second.host, second.port, second.address, second.secure, second.zone)
+        and (first.renew_every, first.expire_after) == (second.renew_every, second.expire_after)
+        and first.extra == second.extra
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing that happened to the lease table. ``number`` counts changes since the start.
 
     ``at`` is monotonic, in seconds. ``before`` is the status until then, None for a new instance.
+    ``same``: nothing that readers care for is different, as when an instance registers again.
     """
 
     number: int
     at: float
     record: Record
     before: Status | None
+    same: bool = False
 
     @property
     def service(self) -> str:

@@ -6,14 +6,17 @@ applied to the table, whoever caused it. Heartbeats stay in the table.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from random import Random
 from typing import Protocol
 
 from resilient.clock import SYSTEM, Clock
+from resilient.errors import WireError
 from resilient.eureka.limits import LIMITS, Limits, check_metadata
 from resilient.model import Instance, Status
 
@@ -33,12 +36,18 @@ from .leases import Caps, LeaseTable, TableFull
 from .preservation import Preservation, PreservationPolicy
 from .records import Cause, Change, Record, Renewal
 from .status import own_override
+from .weight import Ballast
 
 _log = logging.getLogger("resilient.registry")
 
 #: Changes remembered for people and pages.
 REMEMBERED = 1000
 _TRIES = 5
+_UNKNOWN = Renewal.UNKNOWN
+#: Seconds beyond its duration that a lease from a snapshot has: clients first have to find us again.
+RESTORE_GRACE = 15.0
+#: Evictions before everybody else on this loop has a turn.
+_REMOVED_AT_ONCE = 100
 _MINUTE = 60.0
 
 
@@ -92,6 +101,7 @@ class Registry:
         self.clock = clock
         self.limits = limits
         self.table = LeaseTable(clock, caps=caps, factor=factor, strict=strict)
+        self.ballast = Ballast(clock)
         self.answers = Answers(self.table)
         self.preservation = Preservation(rng or Random(), policy)
         self.remembered: deque[tuple[float, Change]] = deque(maxlen=REMEMBERED)
@@ -104,6 +114,7 @@ class Registry:
         self._leave = self._engine.subscribe(self._apply)
         self._subscribers: tuple[Callable[[Change], None], ...] = ()
         self._beats: deque[tuple[float, int]] = deque()
+        self._restoring = False
 
     # --- reading
 
@@ -132,6 +143,9 @@ class Registry:
 
     async def register(self, instance: Instance, *, by: str = "", replication: bool = False) -> Registered:
         """Register, or register again."""
+        if not self.ballast.has_room(instance):
+            _log.warning("registration refused: the metadata of all instances takes too much memory")
+            return Registered.FULL
         try:
             done = await self._write(
                 instance.service,
@@ -150,7 +164,7 @@ class Registry:
     def renew(self, service: str, id: str, dirty_at: int | None = None) -> Renewal:
         """A heartbeat of a client."""
         renewal = self.table.renew(service, id, dirty_at)
-        if self.beats is not None and renewal is not Renewal.UNKNOWN:
+        if self.beats is not None and renewal is not _UNKNOWN:
             self.beats[service, id] = None
         return renewal
 
@@ -235,7 +249,9 @@ class Registry:
         lease = self.visible(service, id)
         if lease is None:
             return False
-        check_metadata({**lease.record.instance.metadata, **entries}, "metadata", self.limits)
+        metadata = check_metadata({**lease.record.instance.metadata, **entries}, "metadata", self.limits)
+        if not self.ballast.has_room(replace(lease.record.instance, metadata=metadata)):
+            raise WireError("the metadata of all instances takes too much memory")
         done = await self._write(service, id, lambda: self.table.plan_metadata(service, id, entries))
         if done and not replication:
             self._tell_registered(service, id)
@@ -253,9 +269,11 @@ class Registry:
             _log.warning("instances are protected: %s", self.preservation.reason)
         elif was_active and not self.preservation.active:
             _log.warning("instances are no longer protected: enough of them renew again")
-        for lease in gone:
+        for number, lease in enumerate(gone, 1):
             instance = lease.record.instance
             await self._remove(instance.service, instance.id, Cause.EXPIRED)
+            if number % _REMOVED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         self.answers.forget()
         self._beats.append((now, self.table.renewals))
         while self._beats[0][0] < now - _MINUTE:
@@ -272,6 +290,21 @@ class Registry:
             self._subscribers = tuple(one for one in self._subscribers if one is not callback)
 
         return leave
+
+    def restore(self, record: Record) -> bool:
+        """Take a record from a snapshot; not confirmed until its instance is heard. False if not needed."""
+        key = instance_key(record.instance.service, record.instance.id)
+        change = self.table.restore(record, RESTORE_GRACE)
+        if change is None:
+            return False
+        self._restoring = True
+        try:
+            self._engine.commit_now((), (Operation(key, record),))
+        finally:
+            self._restoring = False
+        self.answers.apply(change)
+        self.ballast.heard(change)
+        return True
 
     def close(self) -> None:
         """Stop listening to the engine."""
@@ -312,6 +345,8 @@ class Registry:
         return False
 
     def _apply(self, batch: Batch) -> None:
+        if self._restoring:
+            return
         reason = Cause.EXPIRED
         for event in batch.events:
             if event.key == REASON and isinstance(event.value, Cause):
@@ -327,6 +362,7 @@ class Registry:
 
     def _told(self, change: Change) -> None:
         self.answers.apply(change)
+        self.ballast.heard(change)
         self.remembered.append((self.clock.time(), change))
         for callback in self._subscribers:
             try:

@@ -10,7 +10,7 @@ from resilient.errors import ConfigError
 from resilient.settings import RegistryAddress
 from resilient.web.trust import MIN_TOKEN
 
-from .leases import Caps
+from .caps import MOST_INSTANCES, Caps
 from .peers.cluster import WAIT
 from .peers.line import Timing
 from .preservation import PreservationPolicy
@@ -25,7 +25,9 @@ class Settings:
     is needed for reads. ``lease_factor`` is how many durations after its last heartbeat an instance is
     removed; Eureka's own server takes 2. ``peers`` are the other registries, and ``peer_wait`` the seconds
     reads are refused at most while none of them gives its list. ``delta`` offers clients the changes alone.
-    ``rates`` limits fetches. ``strict`` is that of :class:`.leases.LeaseTable`, and makes the factor 2.
+    ``rates`` limits fetches. ``snapshot`` is the file the directory is kept in over a restart, "" for none.
+    ``max_instances`` is how many the registry takes, a tenth of them in one service; ``caps`` overrules it.
+    ``strict`` is that of :class:`.leases.LeaseTable`, and makes the factor 2.
     ConfigError for what cannot work."""
 
     host: str = "127.0.0.1"
@@ -41,7 +43,9 @@ class Settings:
     delta: bool = True
     rates: Rates | None = None
     strict: bool = False
-    caps: Caps = field(default_factory=Caps)
+    snapshot: str = ""
+    max_instances: int = MOST_INSTANCES
+    caps: Caps | None = None
     preservation: PreservationPolicy = field(default_factory=PreservationPolicy)
 
     def __post_init__(self) -> None:
@@ -49,6 +53,8 @@ class Settings:
             raise ConfigError("host must be an address or a name, got an empty one")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be 0 to 65535, got {self.port}")
+        if not 1 <= self.max_instances <= 10_000_000:
+            raise ConfigError(f"max_instances must be 1 to 10000000, got {self.max_instances}")
         if self.lease_factor not in (1, 2):
             raise ConfigError(f"lease_factor must be 1 or 2, got {self.lease_factor:g}")
         if not 0 <= self.peer_wait <= 86_400:
@@ -63,6 +69,15 @@ class Settings:
                 )
         if self.token and self.token == self.read_token:
             raise ConfigError("token and read_token must differ, or reading would be writing")
+
+    @property
+    def room(self) -> Caps:
+        """How much the registry takes."""
+        most = self.max_instances
+        few = Caps(instances=most)
+        if most <= few.per_service:
+            return self.caps or few
+        return self.caps or Caps(instances=most, per_service=max(few.per_service, most // 10))
 
     @property
     def factor(self) -> float:
@@ -83,6 +98,8 @@ def read_settings(
     rate_limit: bool | None = None,
     self_preservation: bool | None = None,
     strict_eureka: bool | None = None,
+    snapshot: str | None = None,
+    max_instances: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments, and for those that are None from ``RESILIENT_REGISTRY_*``.
@@ -101,6 +118,8 @@ def read_settings(
         delta=_switch("DELTA", delta, True, env),
         rates=Rates() if _switch("RATE_LIMIT", rate_limit, False, env) else None,
         preservation=PreservationPolicy(enabled=_switch("SELF_PRESERVATION", self_preservation, True, env)),
+        snapshot=_text("SNAPSHOT", snapshot, "", env),
+        max_instances=max_instances if max_instances is not None else _most(env),
         strict=_switch("STRICT_EUREKA", strict_eureka, False, env),
     )
 
@@ -123,6 +142,13 @@ def _port(env: Mapping[str, str]) -> int:
     text = env.get(PREFIX + "PORT") or "8761"
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
         raise ConfigError(f"{PREFIX}PORT must be a number from 0 to 65535")
+    return int(text)
+
+
+def _most(env: Mapping[str, str]) -> int:
+    text = env.get(PREFIX + "MAX_INSTANCES") or str(MOST_INSTANCES)
+    if not (text.isascii() and text.isdigit() and len(text) <= 8):
+        raise ConfigError(f"{PREFIX}MAX_INSTANCES must be a whole number")
     return int(text)
 
 

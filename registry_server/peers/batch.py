@@ -20,7 +20,8 @@ BATCH = 250
 DELAY = 0.5
 
 Key = tuple[str, str]
-_STATUS = (Kind.STATUS, Kind.STATUS_REMOVED)
+#: An operator's word on a status: set, taken back.
+OVERRIDES = (Kind.STATUS, Kind.STATUS_REMOVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def merged(pending: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
         task = replace(task, since=min(pending[0].since, task.since))
     if kind is Kind.CANCEL:
         return (task,)
-    replaced = _STATUS if kind in _STATUS else (kind,)
+    replaced = OVERRIDES if kind in OVERRIDES else (kind,)
     return (*(one for one in pending if one.item.kind not in replaced), task)
 
 

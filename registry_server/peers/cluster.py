@@ -111,6 +111,7 @@ class Cluster:
                 "lag": round(peer.lag, 3),
                 "skipped": peer.backlog.skipped,
                 "lost": peer.backlog.lost,
+                "refused": peer.refused,
             }
             for peer in self.peers
             if not peer.itself
@@ -143,11 +144,11 @@ class Cluster:
 
     def overridden(self, record: Record, status: Status) -> None:
         """An operator's status was set."""
-        self._tell(items.overridden(record, status), self._timing.keep)
+        self._tell(items.overridden(record, status), self._timing.keep_override)
 
     def override_removed(self, record: Record, show: Status) -> None:
         """An operator's status was taken back."""
-        self._tell(items.override_removed(record, show), self._timing.keep)
+        self._tell(items.override_removed(record, show), self._timing.keep_override)
 
     def _tell(self, item: Item, keep: float) -> None:
         for peer in self.peers:
@@ -196,7 +197,8 @@ class Cluster:
                 told = True
                 _log.warning(
                     "no peer has given its list yet; until one does, and for %.0f seconds at most, "
-                    "instances can register here but reads are refused (--peer-wait sets the time)",
+                    "instances can register here but reads are refused. In a group that starts for the first "
+                    "time, --peer-wait 5 is enough",
                     self.opens_in,
                 )
             await asyncio.sleep(min(pause, self.opens_in))

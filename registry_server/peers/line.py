@@ -32,7 +32,8 @@ class Timing:
     A batch waits ``delay`` for company. After a failure there is a pause that doubles up to ``most``: from
     ``transient`` if there was no connection, from ``congested`` if the peer was too busy; up to ``refused``
     if it does not let us. Changes other than
-    registrations and heartbeats are worth telling for ``keep``. ``copy_again`` passes before peers
+    registrations and heartbeats are worth telling for ``keep``, an operator's word on a status for
+    ``keep_override``: no heartbeat makes up for that one. ``copy_again`` passes before peers
     that gave no list at the start are asked again, and ``whole`` is the time a list may take.
     """
 
@@ -42,6 +43,7 @@ class Timing:
     most: float = 3.0
     refused: float = 30.0
     keep: float = 30.0
+    keep_override: float = 3600.0
     connect: float = 1.0
     read: float = 5.0
     whole: float = 60.0

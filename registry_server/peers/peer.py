@@ -10,11 +10,12 @@ from random import Random
 
 from resilient.errors import WireError
 from resilient.eureka.replication import Item, Kind, Reply, read_replies, write_batch
+from resilient.model import Status
 from resilient.settings import RegistryAddress
 
 from ..registry import Registry
 from . import items
-from .batch import BATCH, Backlog, Key, Task
+from .batch import BATCH, OVERRIDES, Backlog, Key, Task
 from .line import Congested, Line, Timing, Trouble
 
 _log = logging.getLogger("resilient.registry.peers")
@@ -42,6 +43,8 @@ class Peer:
         self.well = False
         #: What keeps it from being told, in plain words.
         self.problem = ""
+        #: Changes it would not take, one by one; what was told with them arrived.
+        self.refused = 0
         #: When the last batch arrived, in seconds since the epoch.
         self.last_batch: float | None = None
         self._registry = registry
@@ -122,7 +125,7 @@ class Peer:
     async def turn(self) -> float:
         """Tell one batch. Returns for how many seconds to leave the peer alone."""
         self._sending = self.backlog.oldest
-        tasks = self.backlog.take()
+        tasks = [task for task in self.backlog.take() if not self._late(task) or self._in_force(task.item)]
         self._on_the_way = len(tasks)
         given_up = self.backlog.lost + self.backlog.skipped
         if given_up > self._given_up:
@@ -169,9 +172,10 @@ class Peer:
                 self._behind, self._walk = True, None
             raise
         if not 200 <= status < 300:
-            return self._refused(status, len(tasks))
+            return self._refused(status, tasks)
         self._worked()
-        await self._hear(sent, answer)
+        late = {_key(task.item) for task in tasks if self._late(task)}
+        await self._hear(sent, answer, late)
         return 0.0
 
     def _walked(self, most: int) -> Iterable[Item]:
@@ -195,30 +199,56 @@ class Peer:
         if not self._walk:
             self._walk, self._behind = None, False
 
+    def _late(self, task: Task) -> bool:
+        """Whether it is an operator's word, and has waited for longer than other changes may."""
+        said = task.until - self._timing.keep_override
+        return task.item.kind in OVERRIDES and self._registry.clock.monotonic() - said > self._timing.keep
+
+    def _in_force(self, item: Item) -> bool:
+        """Whether an operator's word still holds here: meanwhile there may have been another one."""
+        lease = self._registry.table.get(*_key(item))
+        if lease is None:
+            return False
+        wanted = item.status if item.kind is Kind.STATUS else Status.UNKNOWN
+        return lease.record.override is wanted
+
     # --- what became of it
 
-    async def _hear(self, sent: list[Item], answer: bytes) -> None:
+    async def _hear(self, sent: list[Item], answer: bytes, late: set[Key]) -> None:
         try:
             replies = read_replies(answer)
         except WireError as error:
             self.problem = f"its answer makes no sense: {error}"
             return
         if len(replies) == len(sent):
+            late -= {_key(item) for item in sent if item.kind is Kind.REGISTER}
             for item, reply in zip(sent, replies, strict=True):
-                await self._answered(item, reply)
+                await self._answered(item, reply, late)
 
-    async def _answered(self, item: Item, reply: Reply) -> None:
+    async def _answered(self, item: Item, reply: Reply, late: set[Key]) -> None:
         if reply.status < 300:
             return
-        key: Key = (item.app.lower(), item.id)
-        if item.kind is not Kind.HEARTBEAT:
+        key = _key(item)
+        if reply.status == 404 and item.kind in OVERRIDES and key in late:
+            # The lease ran out there, but the override before this one is kept beyond that, and comes back
+            # with the instance. So both are told, the instance first.
+            if self._register(key):
+                self.tell(item, self._timing.keep)
+        elif item.kind is not Kind.HEARTBEAT:
+            self.refused += reply.status != 404
             _log.debug("%s answered %d to a %s", self.address, reply.status, item.kind)
         elif reply.status == 404:
-            lease = self._registry.table.get(*key)
-            if lease is not None and not self._registry.table.has_expired(lease):
-                self.tell(items.registered(lease.record), lease.record.instance.renew_every)
+            self._register(key)
         elif reply.instance is not None and (reply.instance.service, reply.instance.id) == key:
             await self._registry.take(reply.instance)
+
+    def _register(self, key: Key) -> bool:
+        """Tell the whole instance; False if its lease has run out here."""
+        lease = self._registry.table.get(*key)
+        if lease is None or self._registry.table.has_expired(lease):
+            return False
+        self.tell(items.registered(lease.record), lease.record.instance.renew_every)
+        return True
 
     def _worked(self) -> None:
         clock = self._registry.clock
@@ -242,7 +272,7 @@ class Peer:
         base = timing.congested if isinstance(trouble, Congested) else timing.transient
         return self._pause(base, timing.most)
 
-    def _refused(self, status: int, count: int) -> float:
+    def _refused(self, status: int, tasks: list[Task]) -> float:
         why = f"it refuses what it is told (status {status})"
         longest = self._timing.most
         if status in (401, 403):
@@ -253,7 +283,10 @@ class Peer:
             # Somebody has to set this right, and what was dropped until then has to be made up for.
             self._behind, self._walk = True, None
             longest = self._timing.refused
-        self.trouble(why, f"{count} changes are dropped")
+            kept = [task for task in tasks if task.item.kind in OVERRIDES]
+            self.backlog.give_back(kept)
+            tasks = [task for task in tasks if task not in kept]
+        self.trouble(why, f"{len(tasks)} changes are dropped" if tasks else _KEPT)
         return self._pause(self._timing.congested, longest)
 
     def trouble(self, why: str, so: str = _KEPT) -> None:
@@ -273,3 +306,8 @@ class Peer:
         pause = min(max(base, longest), base * 2.0 ** min(self._failures, 16))
         self._failures += 1
         return pause * self._rng.uniform(1.0, 1.25)
+
+
+def _key(item: Item) -> Key:
+    """By which the registry's table knows the instance."""
+    return item.app.lower(), item.id

@@ -54,7 +54,7 @@ def test_a_change_encodes_its_own_chunk_again_and_no_other(monkeypatch: pytest.M
         encoded.append(instance.id)
         return tree(instance, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("registry_server.answers.tree", counting)
+    monkeypatch.setattr("registry_server.shelves.tree", counting)
     for _ in range(3):
         table.renew("s", "i0")
         assert answers.everything(FORM).plain == first

@@ -245,7 +245,7 @@ def test_nothing_grows_with_names_that_come_and_go(clock: ManualClock) -> None:
     assert len(table._recent) <= 100
     assert len(table._notes) <= 100
     assert len(table._tombstones) <= 100
-    assert len(table._watch._heap) <= 2000
+    assert len(table._watch) <= 2000
     assert list(table.services()) == []
 
 

@@ -222,6 +222,7 @@ async def test_the_node_shows_its_peers() -> None:
         "lag": 0.0,
         "skipped": 0,
         "lost": 0,
+        "refused": 0,
     }
 
 

@@ -278,6 +278,8 @@ async def test_a_poisonous_item_hurts_only_itself() -> None:
         await until(lambda: len(recorder.items) == 3)
         await asyncio.sleep(0.1)
         assert len(recorder.items) == 3
+        # it is counted, and shown.
+        await until(lambda: a.cluster.view()[0]["refused"] == 1)
     (port,) = free_ports(1)
     async with running(Settings(port=port, ui=False)) as b, aiohttp.ClientSession() as http:
         plan = b.registry.table.plan_register

@@ -1,0 +1,60 @@
+"""Garbage collection that nobody waits for, in a process that is a registry and nothing else.
+
+A full collection walks over every object: some 100 ms for a hundred thousand instances, a second for a
+million, at moments of the interpreter's choosing. What the table holds is no garbage and has no cycles, so
+once the table has grown it is collected once more and then set aside (``gc.freeze``): reference counts still
+free it, and collections look at the rest only.
+
+The price: a cycle that was alive when things were set aside, and ends later, stays. Things are set aside only
+when a good part of the table is new, so that is not an hourly loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from .registry import Registry
+
+#: Changes after which to set aside: at least so many, and this share of the table.
+CHANGES = 5_000
+SHARE = 0.1
+PERIOD = 1.0
+
+
+class Housekeeper:
+    """Looks after one registry's process. Touches the interpreter's own settings: for programs only."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._seen = registry.table.version
+        self._task: asyncio.Task[None] | None = None
+
+    def turn(self) -> bool:
+        """Set aside what is there to stay, if there is enough of it. Says whether it did."""
+        table = self._registry.table
+        if table.version - self._seen < max(CHANGES, SHARE * len(table)):
+            return False
+        self._seen = table.version
+        gc.collect()
+        gc.freeze()
+        return True
+
+    def start(self) -> None:
+        """Begin with what is there now, a snapshot's instances among it."""
+        gc.collect()
+        gc.freeze()
+        self._seen = self._registry.table.version
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="registry housekeeping")
+
+    def stop(self) -> None:
+        """Leave the rest to the interpreter."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+            gc.unfreeze()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            self.turn()
