@@ -86,6 +86,10 @@ async def _collect(request: web.BaseRequest, most: int, limits: Limits) -> bytes
         raise problem(408, "too-slow", "the body did not come in time") from None
     except web.RequestPayloadError:
         raise problem(400, "broken-body", "the body is broken or cut off") from None
+    except RuntimeError as error:
+        if request.transport is None:
+            raise ConnectionResetError("the caller hung up") from error
+        raise
 
 
 async def _gather(request: web.BaseRequest, most: int) -> bytes:

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 
 from .headers import DressedWriter
@@ -104,6 +104,7 @@ class Connection(web.RequestHandler):
         "body_since",
         "buffered",
         "busy",
+        "foreign",
         "headed",
         "partial",
         "partial_tail",
@@ -124,6 +125,7 @@ class Connection(web.RequestHandler):
         self.waiting_since = 0.0  #: when the head began that is not complete yet; 0: none
         self.headed = False  #: a head is complete, its handler has not begun
         self.split = False  #: the head may be large: it came in pieces, or with a lot behind it
+        self.foreign = False  #: the request is of a version of HTTP that is not spoken here
         self.partial = 0  #: bytes of an incomplete head
         self.partial_tail = b""
         self.body: StreamReader | None = None  #: the body under way
@@ -288,6 +290,8 @@ class Connection(web.RequestHandler):
         """
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
+        if isinstance(exc, ConnectionError) and (self.wire is None or self.wire.is_closing()):
+            raise exc  # hung up in the middle of a body: aiohttp ends the connection quietly
         if status == 500:
             log.error("a request failed outside of its handler", exc_info=exc)
             code, text = "internal-error", "internal error"
@@ -318,6 +322,10 @@ def dressed(factory: Any) -> Any:
     """A request factory whose requests answer through :class:`DressedWriter`."""
 
     def make(message: Any, payload: Any, protocol: Connection, writer: Any, task: Any) -> web.BaseRequest:
+        if message.version != HttpVersion11 and message.version != HttpVersion10:
+            # The answer must be of a version we speak, and the guard looks at it closely.
+            message = message._replace(version=HttpVersion11)
+            protocol.foreign = protocol.split = True
         dressed_writer = DressedWriter(protocol, writer.loop)
         request: web.BaseRequest = factory(message, payload, protocol, dressed_writer, task)
         return request

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from multidict import CIMultiDict
 
-from ..errors import CallRejected, WireError
+from ..errors import CallRejected, FallbackFull, WireError
 from .body import charset_of, coding_of, limits_of, media_of, read_body, too_large
 from .connection import BodyTooSlow, Connection
 from .limits import DEFAULTS, Limits
@@ -152,6 +152,9 @@ class Guard:
             self._refuse_host(request, verdict)
         if method not in _READS and hdrs.ORIGIN in headers:
             self._check_origin(request, headers[hdrs.ORIGIN], host or "", verdict)
+        if headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+            # Another one may stand before it ("gzip, chunked"); nobody here undoes that.
+            raise problem(400, "bad-transfer-encoding", "the transfer encoding must be chunked")
         query = request.rel_url.raw_query_string
         if query:
             if len(query) > self.limits.query:
@@ -162,6 +165,8 @@ class Guard:
                 )
         protocol = request.protocol
         watched = isinstance(protocol, Connection)
+        if watched and protocol.foreign:  # type: ignore[attr-defined]
+            raise problem(400, "bad-version", "this server speaks HTTP/1.1")
         if watched and protocol.split:  # type: ignore[attr-defined]
             self._check_head(request)
         if request.body_exists:
@@ -280,12 +285,15 @@ class Guard:
                 answer, close = problem(408, "too-slow", "the body did not come in time"), True
             case web.RequestPayloadError():
                 answer, close = problem(400, "broken-body", "the body is broken or cut off"), True
-            case CallRejected():
+            case CallRejected() | FallbackFull():
                 answer = problem(
                     503, "unavailable", "not available now", retry_after=error.retry_after or 1.0
                 )
             case WireError():
                 answer = problem(400, "bad-input", str(error))
+            case UnicodeError() if hdrs.EXPECT in request.headers:
+                # aiohttp repeats an Expect it does not know, and fails where it is not even text.
+                answer, close = problem(417, "bad-expect", "Expect must be 100-continue"), True
             case TimeoutError():
                 answer = problem(504, "timeout", "this took too long")
             case _:

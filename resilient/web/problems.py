@@ -13,6 +13,7 @@ _CLASSES: dict[int, type[web.HTTPException]] = {
     409: web.HTTPConflict,
     414: web.HTTPRequestURITooLong,
     415: web.HTTPUnsupportedMediaType,
+    417: web.HTTPExpectationFailed,
     421: web.HTTPMisdirectedRequest,
     422: web.HTTPUnprocessableEntity,
     429: web.HTTPTooManyRequests,

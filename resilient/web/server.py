@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl as tls
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.http import HttpRequestParser
 
 from .connection import Connection, Counts, Watch, dressed
 from .guard import Front, Guard
 from .limits import Limits
 from .trust import is_loopback_address
+
+log = logging.getLogger("resilient.web")
 
 
 class Listener:
@@ -130,11 +134,18 @@ async def listen(
     except BaseException:
         await runner.cleanup()
         raise
+    if not has_fast_parser():
+        log.warning("aiohttp reads HTTP with its slow parser, the one in Python: install a wheel of it")
     sweeper = loop.create_task(watch.run(), name="resilient-web-watch")
     listener = Listener(runner, server, watch, sweeper, "https" if ssl else "http")
     if listener.is_loopback:
         guard.all_hosts_checked = True
     return listener
+
+
+def has_fast_parser() -> bool:
+    """Whether aiohttp's compiled parser is at work, the stricter and much faster one (S-21)."""
+    return HttpRequestParser.__module__ != "aiohttp.http_parser"
 
 
 def _factory(manager: web.Server, watch: Watch) -> Callable[[], Connection]:
