@@ -112,6 +112,8 @@ EXPLAINED: dict[str, list[tuple[str, Any, Any]]] = {
     "a bad host name": [_REFUSED],
     "a bad host name, as it is listed": [_NOT_LISTED],
     "a bad home page, as it is listed": [("/instance/homePageUrl", "absent", "javascript:alert(1)")],
+    "an id in the metadata on Amazon, as it is listed": [_LISTED],
+    "an id in the metadata on Amazon, heartbeat": [_LISTED],
     "late registration, what it did": [_NOT_LISTED],
     "a slash in an id": [("status", 200, 400)],
     "a slash in an id, sign-out": [("status", 200, 400)],

@@ -145,6 +145,8 @@ def _reads() -> Iterator[Case]:
     yield Case("a slash at the end", "GET", "apps/ORDERS/", JSON)
     yield Case("two slashes", "GET", "/eureka//apps/ORDERS", JSON)
     yield Case("a region nobody knows", "GET", "apps?regions=nowhere", JSON)
+    yield Case("changes of a region nobody knows", "GET", "apps/delta?regions=nowhere,here", JSON)
+    yield Case("a virtual address of a region nobody knows", "GET", "vips/orders?regions=nowhere", JSON)
 
 
 def _heartbeats() -> Iterator[Case]:
@@ -208,6 +210,13 @@ def _tolerance() -> Iterator[Case]:
         yield post(name, instance("TRIED", id, hostName=id) | changes, "TRIED")
         yield Case(f"{name}, as it is listed", "GET", f"apps/TRIED/{id}", JSON)
 
+    def told(name: str, id: str, **changes: Any) -> Iterator[Case]:
+        """The id is in the metadata only."""
+        host = name.replace(" ", "-")
+        yield post(name, instance("TRIED", None, hostName=host, **changes), "TRIED")
+        yield Case(f"{name}, as it is listed", "GET", f"apps/TRIED/{id}", JSON)
+        yield Case(f"{name}, heartbeat", "PUT", f"apps/TRIED/{id}")
+
     nothing = dict.fromkeys(
         ("sid", "asgName", "homePageUrl", "secureHealthCheckUrl", "actionType", "appGroupName")
     )
@@ -240,6 +249,19 @@ def _tolerance() -> Iterator[Case]:
     yield from tried("a host name with an underscore", {"hostName": "a_host"})
     yield from tried("a bad home page", {"homePageUrl": "javascript:alert(1)"})
     yield from tried("not up yet", {"status": "STARTING"})
+    whole = "a-whole-id-in-the-metadata:orders:7"
+    yield from told(
+        "half of an id in the metadata", "half-of-an-id-in-the-metadata:7", metadata={"instanceId": "7"}
+    )
+    yield from told("a whole id in the metadata", whole, metadata={"instanceId": whole})
+    amazon = {
+        "@class": "com.netflix.appinfo.AmazonInfo",
+        "name": "Amazon",
+        "metadata": {"instance-id": "i-7"},
+    }
+    yield from told(
+        "an id in the metadata on Amazon", "i-7", metadata={"instanceId": "7"}, dataCenterInfo=amazon
+    )
 
 
 def _refusals() -> Iterator[Case]:

@@ -38,7 +38,7 @@ _SMALL = ("-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 @functools.cache
-def _java_missing() -> str:
+def java_missing() -> str:
     """Why no Java program can be run, or ``""``. Builds both of them if need be."""
     if not FULL:
         return "Java programs run with INTEROP=full only (make test-interop)"
@@ -84,7 +84,7 @@ def _built() -> bool:
 
 
 @functools.cache
-def _js_missing() -> str:
+def js_missing() -> str:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None:
         return "no node on the PATH: install Node.js, 18 or later"
@@ -106,14 +106,14 @@ def _js_missing() -> str:
 @pytest.fixture
 def java() -> None:
     """Skips unless the Java programs can be run."""
-    if why := _java_missing():
+    if why := java_missing():
         pytest.skip(why)
 
 
 @pytest.fixture
 def js() -> None:
     """Skips unless eureka-js-client can be run."""
-    if why := _js_missing():
+    if why := js_missing():
         pytest.skip(why)
 
 

@@ -184,7 +184,10 @@ def test_it_and_ours_are_peers_of_each_other() -> None:
 
 
 def test_a_cut_of_a_minute_between_the_peers_heals() -> None:
-    """Neither refused nor answered for sixty seconds, both ways; then both list the same again."""
+    """Neither refused nor answered for sixty seconds, both ways; then both list the same again.
+
+    An override taken back meanwhile is none any more, though theirs remembers it longer than the instance.
+    """
     ours, theirs = free_port(), free_port()
     our_url = f"http://127.0.0.1:{ours}/eureka/"
     with relay(ours) as to_us, relay(theirs) as to_them:
@@ -203,9 +206,16 @@ def test_a_cut_of_a_minute_between_the_peers_heals() -> None:
             def both(app: str) -> list[int]:
                 return [len(eureka_apps(url).get(app, [])) for url in (our_url, eureka_url(server))]
 
+            def statuses() -> list[str]:
+                return [eureka_apps(url)["ORDERS"][0]["status"] for url in (our_url, eureka_url(server))]
+
             soon(lambda: both("ORDERS") == both("STOCK") == [1, 1], 45)
+            override = f"{our_url}apps/ORDERS/{eureka_apps(our_url)['ORDERS'][0]['instanceId']}/status"
+            assert http("PUT", f"{override}?value=OUT_OF_SERVICE")[0] == 200
+            soon(lambda: statuses() == ["OUT_OF_SERVICE"] * 2)
             to_us.cut()
             to_them.cut()
+            assert http("DELETE", f"{override}?value=UP")[0] == 200
             end = time.monotonic() + 60
             with py_service(our_url, "news", **SHORT):
                 soon(lambda: both("NEWS") == [1, 0])
@@ -217,5 +227,8 @@ def test_a_cut_of_a_minute_between_the_peers_heals() -> None:
                 to_us.heal()
                 to_them.heal()
                 soon(lambda: both("ORDERS") == both("STOCK") == both("NEWS") == [1, 1], 60)
+                soon(lambda: statuses() == ["UP"] * 2, 10)
+                time.sleep(2.5)
+                assert statuses() == ["UP"] * 2
                 assert stock.end(20) == 0
                 soon(lambda: both("STOCK") == [0, 0])
