@@ -9,16 +9,18 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 STATE := $(shell cksum < pyproject.toml | tr ' ' '-')
 PACKAGE := .venv/.package-$(STATE)
 DEV := .venv/.dev-$(STATE)
+VENDOR := dashboard/static/vendor/vendor.lock
 BENCH := .venv/.bench-$(STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench mutants test-faults test-interop pictures clean
+.PHONY: help setup demo test lint bench bench-interop mutants test-faults test-interop pictures clean
 
 help:
 	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
 	@echo "make test [TESTS=tests/circuits]   ruff, mypy and all tests"
 	@echo "make lint                          ruff and mypy only"
 	@echo "make bench [BENCH_ARGS=--short]    what a call costs, beside other libraries"
+	@echo "make bench-interop                 when Eureka clients see a change, here and at Netflix's server"
 	@echo "make mutants                       break the source line by line; the tests must notice"
 	@echo "make test-interop                  with other languages' Eureka clients, as far as they are installed"
 	@echo "make test-faults                   real processes, killed and cut off"
@@ -28,7 +30,7 @@ help:
 
 setup: $(DEV)
 
-demo: $(PACKAGE)
+demo: $(PACKAGE) $(VENDOR)
 	@.venv/bin/resilient demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CHAOS),--chaos)
 
 test: lint .venv/.system
@@ -42,12 +44,16 @@ lint: $(DEV)
 
 bench: $(BENCH)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
+	@.venv/bin/python -m benchmarks.amplification
+
+bench-interop: $(DEV)
+	@.venv/bin/python tests/interop/visible.py $(BENCH_ARGS)
 
 mutants: $(DEV)
 	@.venv/bin/python tools/mutants.py
 
 test-faults: $(DEV)
-	@.venv/bin/python -m pytest -rs tests/faults tests/demo
+	@FAULTS=full .venv/bin/python -m pytest -rs tests/faults tests/demo tests/balancing/test_simulation.py
 
 pictures: $(DEV) .venv/.system
 	@.venv/bin/python tools/pictures.py
@@ -62,12 +68,17 @@ clean:
 .venv/bin/python:
 	@PYTHON="$(PYTHON)" tools/make_venv
 
+# The web UI's libraries: a build brings them, this only where somebody removed them or changed their versions.
+$(VENDOR): dashboard/package-lock.json | $(PACKAGE)
+	@.venv/bin/python tools/vendor_ui.py
+	@touch $@
+
 $(PACKAGE): | .venv/bin/python
 	@echo "installing resilient into .venv"
 	@$(PIP) install --editable .
 	@rm -f .venv/.package-* && touch $@
 
-$(DEV): $(PACKAGE)
+$(DEV): $(PACKAGE) | $(VENDOR)
 	@echo "installing what the tests need into .venv"
 	@$(PIP) install --group dev
 	@rm -f .venv/.dev-* && touch $@
@@ -77,7 +88,9 @@ $(BENCH): $(PACKAGE)
 	@$(PIP) install --group bench
 	@rm -f .venv/.bench-* && touch $@
 
-# The browser tests want a Chromium. Asked for once; `rm .venv/.system` asks again.
+# The browser tests want a Chromium, those of the Redis storage a server. Asked for once; `rm .venv/.system`
+# asks again.
 .venv/.system: | $(DEV)
 	@tools/get_chromium
+	@tools/get_redis
 	@touch $@

@@ -8,12 +8,12 @@ import json
 import logging
 import sys
 
-from . import calls, many, memory, pick, session
+from . import calls, many, memory, pick, registry, session
 from .budgets import HARD
 from .measure import NotProven
 from .report import Section, as_json, machine, show
 
-SECTIONS = ("circuits", "many", "memory", "pick", "session")
+SECTIONS = ("circuits", "many", "memory", "pick", "session", "registry")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,6 +72,9 @@ async def _sections(wanted: list[str] | tuple[str, ...], short: bool) -> tuple[l
         found.append(pick.run(short))
     if "session" in wanted:
         found.append(await session.run(short))
+    if "registry" in wanted:
+        # The short form; `python -m benchmarks.registry` is the long one.
+        found.append(await registry.run(short=True))
     return [section for section in found if section is not None], times
 
 

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable
 from random import Random
@@ -17,7 +18,7 @@ from random import Random
 from rich.console import Console
 
 from .balancing_report import Bound, Result, as_json, show, words
-from .balancing_world import CONTENDERS, OURS, Answer, Outcome, World
+from .balancing_world import CONTENDERS, OURS, SILENCE, Answer, Outcome, World
 
 WORK = 0.02  # seconds that a try takes a healthy copy, on the average
 WORKERS = 4
@@ -89,6 +90,44 @@ def broken_copy(status: int, calls: int, seeds: range) -> Result:
     return Result(title, ("broken copy %", "failed calls %"), rows, bounds)
 
 
+TRY = 0.5  # seconds that a try may take
+
+
+def stops(at: float, before: Answer) -> Answer:
+    """From a moment on the first copy answers nothing, as after a SIGSTOP."""
+
+    def answer(which: int, now: float, rng: Random) -> tuple[float, int]:
+        return (TRY, SILENCE) if which == 0 and now >= at else before(which, now, rng)
+
+    return answer
+
+
+def stopped_copy(rate: float, seeds: range) -> Result:
+    """One of five copies stands still. A copy that gets few tries shows its silence to few of them, so where
+    calls are rare what protects them is the score: the bound for the ejection is for many calls.
+    """
+    at, lasts = 20.0, 30.0
+    title = f"one of five copies stands still (SIGSTOP), {rate:g} calls/s"
+    calls = int(rate * (at + lasts + 1))
+    rows = _each(
+        lambda name, seed: World(stops(at, even), name, rate=rate, calls=calls, seed=seed, copies=5),
+        seeds,
+        lambda seen: (
+            100 * seen.share(0, at + 1.0),
+            float(sum(which == 0 and began >= at + 1.0 for began, which in seen.tries)),
+            100 * seen.failed(at),
+            min((when - at for when in seen.ejected if when >= at), default=math.inf),
+        ),
+    )
+    bounds = [
+        Bound(title, "tries there after 1 s", rows[OURS][0], 2.0),
+        Bound(title, "failed calls", rows[OURS][2], 0.0),
+    ]
+    if rate >= 200:
+        bounds.append(Bound(title, "ejected after", rows[OURS][3], TRY + 0.5, "s"))
+    return Result(title, ("stopped copy %", "tries there", "failed calls %", "ejected after s"), rows, bounds)
+
+
 ZONES = tuple(f"z{n // 4}" for n in range(12))
 
 
@@ -107,17 +146,19 @@ def zones_even(calls: int, seeds: range) -> Result:
     return Result(title, ("cross-zone %",), rows, [Bound(title, "cross-zone calls", rows[OURS][0], 1.0)])
 
 
-def zones_halved(calls: int, seeds: range) -> Result:
-    """The same, but the first zone has lost two of its four copies; callers in all three.
-
-    All seeds count together: in a single short run one of the two copies left is luckier than the other.
+def zones_halved(calls: int, seeds: range, *, slow: bool = False) -> Result:
+    """The same, but the first zone has lost two of its four copies, and with ``slow`` one of the two left is
+    ten times slower; callers in all three. The worst copy of the worst seed counts.
     """
-    title = "a zone has lost half of its copies"
-    counts = [0] * 12
-    for seed in seeds:
-        world = World(
-            even,
-            OURS,
+    title = "a zone has lost half of its copies" + (", one of the others is slow" if slow else "")
+
+    def answer(which: int, now: float, rng: Random) -> tuple[float, int]:
+        return rng.expovariate(1.0 / (10 * WORK if slow and which == 2 else WORK)), 200
+
+    rows = _each(
+        lambda name, seed: World(
+            answer,
+            name,
             rate=300.0,
             calls=calls,
             seed=seed,
@@ -125,15 +166,13 @@ def zones_halved(calls: int, seeds: range) -> Result:
             zones=ZONES,
             callers=("z0", "z1", "z2"),
             gone=(0, 1),
-        )
-        counts = [one + more for one, more in zip(counts, world.outcome.counts(12), strict=True)]
-    busiest = max(counts) / (sum(counts) / 10)
-    return Result(
-        title,
-        ("busiest / mean",),
-        {OURS: (busiest,)},
-        [Bound(title, "busiest copy / mean", busiest, 1.45, "times")],
+        ),
+        seeds,
+        lambda seen: (max(seen.counts(12)) / (len(seen.tries) / 10),),
+        (OURS,),
     )
+    bound = Bound(title, "busiest copy / mean", rows[OURS][0], 1.45, "times")
+    return Result(title, ("busiest / mean",), rows, [bound])
 
 
 def _each(
@@ -152,14 +191,16 @@ def _each(
 
 def simulated(short: bool) -> list[Result]:
     """All scenarios in virtual time."""
-    calls, seeds = (8_000, range(1, 2)) if short else (20_000, range(1, 6))
+    calls, seeds, many = (8_000, range(1, 2), range(1, 6)) if short else (20_000, range(1, 6), range(1, 21))
     return [
         slow_copy(0.2, calls, seeds),
         slow_copy(0.6, calls, seeds),
         broken_copy(500, 20_000, seeds),
         broken_copy(503, 20_000, seeds),
+        *(stopped_copy(rate, seeds if rate > 100 else many) for rate in (10.0, 50.0, 200.0)),
         zones_even(calls, seeds),
-        zones_halved(calls, range(1, 6)),
+        zones_halved(calls, many),
+        zones_halved(calls, seeds, slow=True),
     ]
 
 

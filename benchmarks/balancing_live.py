@@ -28,13 +28,13 @@ class _Seen:
 
 
 async def live(short: bool) -> list[Result]:
-    """Both scenarios; nothing without aiohttp."""
+    """All scenarios; nothing without aiohttp."""
     try:
-        import resilient.aiohttp.client  # noqa: F401
+        from .balancing_sockets import sockets
     except ImportError:
         return []
     seconds = 4.0 if short else 8.0
-    return [await _stopped(seconds), await _killed(seconds)]
+    return [*await sockets(short), await _stopped(seconds), await _killed(seconds)]
 
 
 async def _stopped(seconds: float) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from rich.console import Console
@@ -42,13 +43,13 @@ def as_json(results: list[Result]) -> dict[str, Any]:
             {
                 "title": result.title,
                 "contenders": {
-                    name: dict(zip(result.columns, (round(value, 4) for value in row), strict=True))
+                    name: dict(zip(result.columns, map(_finite, row), strict=True))
                     for name, row in result.rows.items()
                 },
                 "bounds": [
                     {
                         "name": bound.name,
-                        "measured": round(bound.measured, 4),
+                        "measured": _finite(bound.measured),
                         "most": round(bound.most, 4),
                         "unit": bound.unit,
                         "kept": bound.kept,
@@ -62,6 +63,10 @@ def as_json(results: list[Result]) -> dict[str, Any]:
     }
 
 
+def _finite(value: float) -> float | None:
+    return round(value, 4) if isfinite(value) else None  # JSON knows no infinity
+
+
 def show(results: list[Result], console: Console) -> None:
     """Tables on the terminal."""
     for result in results:
@@ -70,7 +75,11 @@ def show(results: list[Result], console: Console) -> None:
         for head in result.columns:
             table.add_column(head, justify="right")
         for name, row in result.rows.items():
-            table.add_row(name, *(f"{value:,.2f}" for value in row), style="bold" if name == "ours" else "")
+            table.add_row(
+                name,
+                *(f"{value:,.2f}" if isfinite(value) else "never" for value in row),
+                style="bold" if name == "ours" else "",
+            )
         console.print(table)
     table = Table(title="Bounds", title_justify="left", title_style="bold")
     for head in ("", "", "at most", "measured", ""):

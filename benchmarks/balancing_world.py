@@ -15,10 +15,14 @@ from resilient.balancing.picks import Pick, Tries
 from resilient.balancing.rules import prefer_zone
 from resilient.clock import ManualClock
 from resilient.errors import NoInstance
+from resilient.events import Event, InstanceEjected
 from resilient.model import Instance
 
 #: How a copy answers a try that begins at a moment: seconds of work, and the status.
 Answer = Callable[[int, float, Random], tuple[float, int]]
+
+#: Instead of a status: no answer ever comes, and the try is given up after those seconds.
+SILENCE = 0
 
 #: The contenders: a rule's name, and whether its balancer hears of failures and may retry.
 CONTENDERS = {
@@ -36,6 +40,7 @@ class Outcome:
 
     tries: list[tuple[float, int]] = field(default_factory=list)
     calls: list[tuple[float, float, int]] = field(default_factory=list)
+    ejected: list[float] = field(default_factory=list)  # when
 
     def share(self, copy: int, since: float = 0.0) -> float:
         """The part of all tries since a moment that went to one copy."""
@@ -58,14 +63,15 @@ class Outcome:
     def failed(self, since: float = 0.0) -> float:
         """The part of the calls that ended badly."""
         statuses = [status for began, _, status in self.calls if began >= since]
-        return sum(status >= 500 for status in statuses) / max(1, len(statuses))
+        return sum(status >= 500 or status == SILENCE for status in statuses) / max(1, len(statuses))
 
 
 class World:
     """Poisson arrivals from one or several callers against copies that work on ``workers`` tries at a time.
 
     What finds all workers of its copy busy waits in a line there, as in a real one. An answer without work
-    (an error at once) waits for nobody. ``zones`` gives each copy its zone, ``callers`` each caller's.
+    (an error at once) waits for nobody. ``zones`` gives each copy its zone, ``callers`` each caller's; they
+    take turns, so all of them are equally busy.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class World:
                 prefer_zone(zone) if zone else rule,
                 clock=self._clock,
                 rng=Random(seed * 1000 + number),
+                publish=self._hear,
             )
             for number, zone in enumerate(callers)
         ]
@@ -108,14 +115,18 @@ class World:
         self.outcome = Outcome()
         self._run(rate, calls)
 
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, InstanceEjected):
+            self.outcome.ejected.append(self._clock.monotonic())
+
     def _run(self, rate: float, calls: int) -> None:
         rng, events, clock = self._rng, self._events, self._clock
         at = rng.expovariate(rate)
-        for _ in range(calls):
+        for number in range(calls):
             while events and events[0][0] <= at:
                 self._end(heapq.heappop(events))
             clock.advance(max(0.0, at - clock.monotonic()))
-            balancer = self._balancers[int(rng.random() * len(self._balancers))]
+            balancer = self._balancers[number % len(self._balancers)]
             self._next(balancer.tries("orders", harmless=True, dialect=STANDARD), at)
             at += rng.expovariate(rate)
         while events:
@@ -133,7 +144,7 @@ class World:
         self.outcome.tries.append((now, which))
         work, status = self._answer(which, now, self._rng)
         job = (which, pick, tries, status, began, work)
-        if status >= 500:
+        if status >= 500 or status == SILENCE:
             self._schedule(now + work, False, job)
         elif self._busy[which] < self._workers:
             self._busy[which] += 1
@@ -154,8 +165,11 @@ class World:
                 self._schedule(when + waiting[-1], True, waiting)
             else:
                 self._busy[which] -= 1
-        again = self._learns and self._tell(tries, pick, status)
-        pick.__exit__(None, None, None)
+        if self._learns and status == SILENCE:
+            again = pick.__exit__(TimeoutError, TimeoutError(), None)
+        else:
+            again = self._learns and self._tell(tries, pick, status)
+            pick.__exit__(None, None, None)
         if again:
             self._next(tries, began)
         else:

@@ -55,6 +55,7 @@ def mount(
     clock: Clock = SYSTEM,
     interval: float = 1.0,
     allow: Allow = everybody,
+    watch: object | None = None,
 ) -> None:
     """Add the web UI under ``/ui/``. ``interval`` is the time between two updates, in seconds.
 

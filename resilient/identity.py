@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,16 @@ def address_towards(urls: Iterable[str]) -> str:
                     probe.connect(target)
                     return str(probe.getsockname()[0])
     return _LOOPBACK
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches that address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def listening_ports(ours: Iterable[int] = ()) -> list[tuple[str, int]]:

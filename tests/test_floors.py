@@ -19,7 +19,7 @@ FLOORS = [
     {"runtime"},
     {"admin"},
     # On half floors: what the doors share, the doors, and what speaks all their dialects.
-    {"door", "identity", "request"},
+    {"allowed", "door", "identity", "request"},
     {"member"},
     {"decorators", "aiohttp", "httpx", "requests", "asgi", "service", "collapsed"},
     {"balanced", "cached"},

