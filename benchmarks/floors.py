@@ -113,6 +113,26 @@ def dated(f: Function) -> Function:
     return call
 
 
+def counter(f: Function) -> Function:
+    """The least that is a breaker at all: failures in a row in a closure cell; opens and refuses."""
+    failures = 0
+
+    @wraps(f)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal failures
+        if failures >= 5:
+            raise RuntimeError("open")
+        try:
+            result = await f(*args, **kwargs)
+        except Exception:
+            failures += 1
+            raise
+        failures = 0
+        return result
+
+    return call
+
+
 def counted_sync(f: Function) -> Function:
     """Window, limit and latencies of a plain function; not safe for threads."""
     fresh, fold = _books()

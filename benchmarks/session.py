@@ -88,10 +88,12 @@ def _own_core() -> Iterator[int | None]:
 Fetch = Callable[[], Awaitable[object]]
 
 
-async def _slice(fetch: Fetch, calls: int, width: int) -> float:
+async def _slice(fetch: Fetch, calls: int, width: int, times: list[int]) -> float:
     async def some(n: int) -> None:
         for _ in range(n):
+            sent = time.perf_counter_ns()
             await fetch()
+            times.append(time.perf_counter_ns() - sent)
 
     began = time.process_time_ns()
     await asyncio.gather(*(some(calls // width) for _ in range(width)))
@@ -105,20 +107,30 @@ async def run(short: bool) -> Section | None:
     except ImportError:
         return None
     with _own_core() as core, serving(INSTANCES, core) as (_, urls):
-        samples = await _measure(urls, 15 if short else 41, 200 if short else 400, 8)
+        samples, times = await _measure(urls, 15 if short else 31, 200 if short else 400, 8)
     measured = {name: low(values) for name, values in samples.items()}
+    measured |= {f"{name}: 99 of 100 answers within": _late(values) for name, values in times.items()}
     # Each round's own ratio: what slows the machine down slows both sides of it down.
     bare = samples[BARE]
     ratios = {
         name: statistics.median(one / other for one, other in zip(values, bare, strict=True))
         for name, values in samples.items()
     }
-    section = Section("session", "CPU of a client for each request", measured)
+    section = Section("session", "CPU of a client for each request; and the time until an answer", measured)
     section.findings = compare(RATIOS, {name: ratio * 1e6 for name, ratio in ratios.items()})
+    section.notes.append(
+        "8 requests at a time; client and servers each on a core of their own where there are two"
+    )
     return section
 
 
-async def _measure(urls: list[str], rounds: int, calls: int, width: int) -> dict[str, list[float]]:
+def _late(times: list[int]) -> float:
+    return statistics.quantiles(times, n=100)[98]
+
+
+async def _measure(
+    urls: list[str], rounds: int, calls: int, width: int
+) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
     import aiohttp
 
     from resilient import circuit, runtime
@@ -150,20 +162,21 @@ async def _measure(urls: list[str], rounds: int, calls: int, width: int) -> dict
             "our session, its own circuit": ours,
         }
         samples: dict[str, list[float]] = {name: [] for name in contenders}
+        times: dict[str, list[int]] = {name: [] for name in contenders}
         try:
             for fetch in contenders.values():
-                await _slice(fetch, calls, width)
+                await _slice(fetch, calls, width, [])
             if len([node for node in here.balancer.nodes("orders") if node.share > 0.1]) < INSTANCES:
                 raise NotProven("our session does not spread its requests")
             gc.collect()
             gc.freeze()
             for _ in range(rounds):
                 for name, fetch in contenders.items():
-                    samples[name].append(await _slice(fetch, calls, width))
+                    samples[name].append(await _slice(fetch, calls, width, times[name]))
         finally:
             gc.unfreeze()
             runtime._process, attempt.watched = before, watched
-    return samples
+    return samples, times
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ A **row** says what one process's balancer thinks of one instance, in plain valu
 - ``in_flight``: tries under way
 - ``picks``: tries that ended with a verdict, since this process knows the instance
 - ``share``: its part of the service's tries of the last 30 s, 0 to 1
+- ``success``: the part of its tries of the last 30 s that went well, 0 to 1; ``None`` without tries
+- ``row``: failures in a row; 0 after a try that went well
 - ``weight``: as it counts at this moment, slow start included; 0 gets nothing
 
 A **report** holds several services: ``{"services": {NAME: {...}}, "more": N}``. Each has ``instances``, its
@@ -106,7 +108,8 @@ def rows_of(pool: Pool, now: float, wall: float, most: int | None = None) -> lis
     """
     with pool.lock:
         listed = _listed(pool)
-        tries = {node: sum(node.lately(now)) for node in listed}
+        counts = {node: node.lately(now) for node in listed}
+        tries = {node: sum(count) for node, count in counts.items()}
         total, usual = sum(tries.values()), _usual(pool)
         ramping = {node for node in pool.usable if _ramps(node, now)}
         if 2 * len(ramping) > len(pool.usable):
@@ -116,7 +119,11 @@ def rows_of(pool: Pool, now: float, wall: float, most: int | None = None) -> lis
                 most, listed, key=lambda node: (_well(node, now) and node not in ramping, -tries[node])
             )
         return [
-            _row(node, now, wall, tries[node] / total if total else 0.0, usual, node in ramping)
+            {
+                **_row(node, now, wall, tries[node] / total if total else 0.0, usual, node in ramping),
+                "success": round(counts[node][0] / tries[node], 4) if tries[node] else None,
+                "row": node.row,
+            }
             for node in listed
         ]
 

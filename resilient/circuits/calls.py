@@ -7,10 +7,11 @@ is repeated because a shared helper would cost a call; see docs/benchmarks.md be
 
 from __future__ import annotations
 
-from asyncio import current_task
+import asyncio
 from collections.abc import Callable, Coroutine
 from threading import get_ident
-from typing import Any, TypeVar
+from types import CellType, FunctionType
+from typing import Any, TypeVar, cast
 
 from ..errors import CallRejected, CallTimeout
 from . import attempt as present
@@ -19,39 +20,53 @@ from .attempt import CURRENT
 from .guard import Guard
 from .rescue import Rescue
 
+try:  # what asyncio.current_task looks into; asking the dict itself takes a third of the time
+    from _asyncio import _current_tasks  # type: ignore[attr-defined]
+
+    running: Callable[[Any], asyncio.Task[Any] | None] = _current_tasks.get
+except ImportError:  # Python 3.14 keeps it elsewhere
+    running = asyncio.current_task
+
 _enter, _leave, _now_in = CURRENT.set, CURRENT.reset, CURRENT.get
 F = TypeVar("F", bound=Callable[..., Any])
+_NONE = CellType(None)
 AsyncFunction = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def named(call: F, f: Any) -> F:
-    """Tasks and coroutines show the function's name. Not ``wraps``: the decorator does that, once."""
+    """Tasks and coroutines show the function's name. Not ``wraps``: the decorator does that, once.
+
+    Closure cells that hold ``None`` become one cell for all: each cell is a line of the processor's cache,
+    and where many circuits are called in turn, each line is waited for.
+    """
+    cells = call.__closure__ or ()
+    if any(cell.cell_contents is None for cell in cells):
+        shared = tuple(_NONE if cell.cell_contents is None else cell for cell in cells)
+        call = cast(F, FunctionType(call.__code__, call.__globals__, call.__name__, None, shared))
     call.__name__ = getattr(f, "__name__", "call")
     call.__qualname__ = getattr(f, "__qualname__", "call")
     return call
 
 
-def _constant(rescue: Rescue | None) -> tuple[bool, Any]:
-    """Whether a refused call is answered at once, and with what: asked once, not in each call."""
-    return (True, rescue.value) if rescue is not None and rescue.constant else (False, None)
+def _constant(rescue: Rescue | None) -> tuple[Any] | None:
+    """What answers a refused call at once, if anything does: asked here, not in each call."""
+    return (rescue.value,) if rescue is not None and rescue.constant else None
 
 
 def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
     """``f`` behind the circuit that ``guard`` finds, with the circuit's deadline."""
-
-    constant, value = _constant(rescue)
+    constant = _constant(rescue)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        c = guard.circuit or guard.find()
+        c = guard.circuit
+        if c is None:
+            c = guard.find()
         take = c.take
-        if take is None and (t := c.now()) < c.open_until:
-            window = c.window
-            if t >= window.end:
-                c.look()
-            if constant:
-                next(window.answered)
-                return value
-            next(window.shut)
+        if take is None and (c.now() < c.shut_until or (c.open_until and c.still_shut())):
+            if constant is not None:
+                for _ in c.window.answered:  # next(), without a call
+                    return constant[0]
+            next(c.window.shut)
             if rescue is None:
                 raise c.refusal()
             return await rescue.refused(c, args, kwargs)
@@ -60,16 +75,18 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
             if (
                 take is None
                 or get_ident() != queue.thread
-                or (task := current_task(queue.loop)) is None
+                or (task := running(queue.loop)) is None
                 or task.cancelling()
             ):
                 a = c.admit(f, args, kwargs, True)
+                take = a.crew.idle
                 queue = a.queue
             else:
                 try:
-                    a = take()
+                    a = take.pop()
                 except IndexError:
                     a = c.admit(f, args, kwargs)
+                    take = a.crew.idle
                 a.task = task
         except CallRejected as error:
             if rescue is None:
@@ -113,7 +130,7 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
             return await rescue.after(c, a, result, args, kwargs)
         del live[a]
         a.began = a.task = None
-        a.give(a)
+        take.append(a)
         t = now()
         window = c.window
         if t >= window.end:
@@ -130,40 +147,41 @@ def timed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Async
 def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> AsyncFunction:
     """``f`` behind the circuit that ``guard`` finds, without a deadline unless the environment gives one."""
     with_deadline = timed(guard, f, rescue)
-
-    constant, value = _constant(rescue)
+    constant = _constant(rescue)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        c = guard.circuit or guard.find()
-        if c.limit is not None or (present.watched and _now_in() is not None):
+        c = guard.circuit
+        if c is None:
+            c = guard.find()
+        watched = present.watched
+        if c.limit is not None or (watched and _now_in() is not None):
             return await with_deadline(*args, **kwargs)  # what it stands in may have one
         take = c.take
-        if take is None and (t := c.now()) < c.open_until:
-            window = c.window
-            if t >= window.end:
-                c.look()
-            if constant:
-                next(window.answered)
-                return value
-            next(window.shut)
+        if take is None and (c.now() < c.shut_until or (c.open_until and c.still_shut())):
+            if constant is not None:
+                for _ in c.window.answered:  # next(), without a call
+                    return constant[0]
+            next(c.window.shut)
             if rescue is None:
                 raise c.refusal()
             return await rescue.refused(c, args, kwargs)
         try:
             if take is None:
                 a = c.admit(f, args, kwargs)
+                take = a.crew.idle
             else:
                 try:
-                    a = take()
+                    a = take.pop()
                 except IndexError:
                     a = c.admit(f, args, kwargs)
+                    take = a.crew.idle
         except CallRejected as error:
             if rescue is None:
                 raise
             return await rescue.instead(c, error, args, kwargs)
         now = c.now
         began = a.began = now()
-        token = _enter((a, began, _now_in())) if present.watched else None
+        token = _enter((a, began, None)) if watched else None
         try:
             result = await (f(*args, **kwargs) if kwargs else f(*args))
         except BaseException as error:
@@ -182,7 +200,7 @@ def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Asy
                 return c.ended(a, result)
             return await rescue.after(c, a, result, args, kwargs)
         a.began = None
-        a.give(a)
+        take.append(a)
         t = now()
         window = c.window
         if t >= window.end:
@@ -198,31 +216,31 @@ def untimed(guard: Guard, f: AsyncFunction, rescue: Rescue | None = None) -> Asy
 
 def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> Callable[..., Any]:
     """``f`` behind the circuit that ``guard`` finds; exact under threads, and nothing is held meanwhile."""
-
-    constant, value = _constant(rescue)
+    constant = _constant(rescue)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        c = guard.circuit or guard.find()
+        c = guard.circuit
+        if c is None:
+            c = guard.find()
         take = c.take
-        if take is None and (t := c.now()) < c.open_until:
-            window = c.window
-            if t >= window.end:
-                c.look()
-            if constant:
-                next(window.answered)
-                return value
-            next(window.shut)
+        if take is None and (c.now() < c.shut_until or (c.open_until and c.still_shut())):
+            if constant is not None:
+                for _ in c.window.answered:  # next(), without a call
+                    return constant[0]
+            next(c.window.shut)
             if rescue is None:
                 raise c.refusal()
             return rescue.refused_now(c, args, kwargs)
         try:
             if take is None:
                 a = c.admit(f, args, kwargs)
+                take = a.crew.idle
             else:
                 try:
-                    a = take()
+                    a = take.pop()
                 except IndexError:
                     a = c.admit(f, args, kwargs)
+                    take = a.crew.idle
         except CallRejected as error:
             if rescue is None:
                 raise
@@ -245,7 +263,7 @@ def sync(guard: Guard, f: Callable[..., Any], rescue: Rescue | None = None) -> C
                 return c.ended(a, result)
             return rescue.after_now(c, a, result, args, kwargs)
         a.began = None
-        a.give(a)
+        take.append(a)
         t = now()
         window = c.window
         if t >= window.end:

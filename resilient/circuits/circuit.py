@@ -1,8 +1,8 @@
 """May this call go out?
 
 The short way of a call through a closed circuit is written in ``calls.py`` and touches nothing here but a
-few slots: ``take`` admits (it is the crew's ``idle.pop`` while the circuit is closed and ordinary, else
-``None``), ``window.fresh`` counts. Everything out of the ordinary comes through the methods below.
+few slots: ``take`` admits (it is the crew's stack of idle attempts while the circuit is closed and ordinary,
+else ``None``), ``window.fresh`` counts. Everything out of the ordinary comes through the methods below.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ..events import CallEnded, CircuitChanged, Event, Publish
 from ..events import discard as unheard
 from .allowance import hurried
 from .attempt import Attempt, Crew
-from .ledger import CLOSED, HALF_OPEN, NO_RESULT, OPEN, Ledger, describe, discard
+from .ledger import CLOSED, HALF_OPEN, NO_RESULT, OPEN, Ledger, describe, discard, nobody
 from .listeners import Breaker
 from .policy import FAILURE, SUCCESS, TIMEOUT, VOID, CircuitPolicy, Outcome
 from .replies import retry_after
@@ -34,22 +34,14 @@ _chance = Random()
 NEVER = 1_000_000_000
 
 
-def nobody(kind: type[Event]) -> bool:
-    """For ``wants``: nobody subscribed."""
-    return False
-
-
 class Judge(Ledger):
     """The half of a circuit that learns. Its other half, :class:`~.circuit.Circuit`, admits."""
 
     __slots__ = (
         "_command", "_mode", "_mode_by", "_mode_reason", "_mode_until", "_open_for", "_ours", "_publish",
         "_reopened", "_rng", "_since", "_tells_calls", "_tidied", "_told", "_trials", "_wants", "_would_open",
-        "crew", "crews", "group", "open_until", "queue", "take", "target",
+        "crew", "crews", "group", "target",
     )  # fmt: skip
-
-    take: Callable[[], Attempt] | None
-    queue: Any
 
     def __init__(
         self,
@@ -68,7 +60,7 @@ class Judge(Ledger):
         super().__init__(name, policy, clock)
         self.group = group
         self.target: str | None = None
-        self.open_until = 0.0
+        self.open_until = self.shut_until = 0.0
         self.take = None
         self.crew = Crew()
         self.crews = [self.crew]
@@ -140,7 +132,7 @@ class Judge(Ledger):
             and not self.breaker.watches_calls
             and not self._tells_calls
         )
-        self.take = self.crew.idle.pop if ordinary else None
+        self.take = self.crew.idle if ordinary else None
 
     def _cooling_time(self) -> float:
         """Seconds to stay open this time."""
@@ -158,6 +150,15 @@ class Judge(Ledger):
             self.open_until = self._storage.since + self._open_for
         else:
             self.open_until = 0.0
+        self.shut_until = 0.0
+
+    def still_shut(self) -> bool:
+        """Whether an open circuit refuses a call that comes after `shut_until`; then that is moved on."""
+        if self.now() >= self.open_until:
+            return False
+        self.look()  # a slice has ended, or this is the first call it refuses
+        self.shut_until = min(self.open_until, self.window.end)
+        return True
 
     def _notice(self) -> str:
         """The state as the storage has it; another process may have turned it."""
@@ -202,7 +203,8 @@ class Judge(Ledger):
 
     def failed(self, attempt: Attempt, error: BaseException) -> bool:
         """The long way out with an error. True: our deadline ended the call, so raise CallTimeout."""
-        seconds = self._spent(attempt)
+        now, began = self.now(), attempt.began
+        seconds = now - began if began is not None else 0.0
         if attempt.expired:
             # Compare after taking ours back: if more is left than on entry, somebody else cancelled too.
             theirs = attempt.task is not None and attempt.task.uncancel() > attempt.cancels
@@ -216,7 +218,7 @@ class Judge(Ledger):
                 outcome = TIMEOUT  # a socket gave up when the time was up
             elif attempt.outer is not None and hurried(attempt):
                 outcome = VOID  # so it did, but the time was our own caller's
-        self.settle(attempt, outcome, seconds, error)
+        self.settle(attempt, outcome, seconds, error, now=now)
         return False
 
     def lateness(self, attempt: Attempt) -> Outcome:
@@ -235,6 +237,7 @@ class Judge(Ledger):
         *,
         result: Any = None,
         keep: bool = False,
+        now: float | None = None,
     ) -> None:
         """Learn how an admitted call ended: count it, judge it, take the permit back.
 
@@ -245,7 +248,7 @@ class Judge(Ledger):
         longest = self.policy.slow_duration
         slow = longest is not None and seconds > longest and outcome is not VOID
         with self.section:
-            now = self.now()
+            now = self.now() if now is None else now
             window = self.window
             if window.fresh or now >= window.end:
                 self._fold(now)
@@ -302,7 +305,7 @@ class Judge(Ledger):
         if attempt.odd or attempt.trial:
             attempt.crew.drop(attempt)
         else:
-            attempt.give(attempt)
+            attempt.crew.idle.append(attempt)
 
     def _tell_listeners(self, outcome: Outcome, error: BaseException | None, text: str) -> None:
         for listener in self.breaker.listeners:

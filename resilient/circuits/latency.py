@@ -160,6 +160,10 @@ class Histogram:
         """``[[bucket, count], ...]`` in rising order: for the wire, to be merged elsewhere."""
         return [[bucket, n] for bucket, n in enumerate(self._counts, self._lowest) if n]
 
+    def dense(self) -> tuple[int, list[int]]:
+        """The lowest bucket met, and the counts from there on: the quickest way onto a wire."""
+        return self._lowest, self._counts.tolist()
+
     @classmethod
     def unpack(cls, packed: Iterable[Sequence[int]]) -> Histogram:
         """The counts of :meth:`packed` as a histogram again; the longest is its highest bucket.
@@ -235,6 +239,13 @@ class Latencies:
                 one.into(coarse)
                 seconds += one.total
         return coarse, seconds
+
+    def periods(self, now: float) -> list[tuple[int, Histogram]]:
+        """The periods of the last minute that have samples, by number (they only grow), oldest first."""
+        self._advance(now)
+        n = len(self._periods)
+        found = ((index, self._periods[index % n]) for index in range(self._head - n + 1, self._head + 1))
+        return [(index, one) for index, one in found if one is not None]
 
     def _advance(self, now: float) -> None:
         if self._few:

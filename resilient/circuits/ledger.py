@@ -10,6 +10,7 @@ from typing import Any
 import pybreaker
 
 from ..clock import Clock
+from ..events import Event
 from .latency import Latencies
 from .listeners import Breaker
 from .policy import FAILURE, TIMEOUT, CircuitPolicy, Outcome
@@ -32,6 +33,11 @@ _log = logging.getLogger("resilient.circuits")
 NO_RESULT: Any = object()
 
 
+def nobody(kind: type[Event]) -> bool:
+    """For ``wants``: nobody subscribed."""
+    return False
+
+
 def plain_types(policy: CircuitPolicy) -> set[type]:
     """The types of results that need no look under this policy; whoever has a ``failed=`` looks at all."""
     if policy.failed is server_error:
@@ -39,12 +45,25 @@ def plain_types(policy: CircuitPolicy) -> set[type]:
     return _ANY_TYPE if policy.failed is never_failed else _NO_TYPE
 
 
-class Ledger:
+class _Hot:
+    """What every call touches, side by side in memory: slots of a base class come first.
+
+    ``take`` is the stack of idle attempts while the circuit is closed and ordinary, else ``None``. Until
+    ``shut_until`` an open circuit refuses without any other question; see `~.judge.Judge.still_shut`.
+    """
+
+    __slots__ = ("limit", "now", "open_until", "plain", "queue", "shut_until", "take", "window")
+
+    take: list[Any] | None
+    queue: Any
+
+
+class Ledger(_Hot):
     """The part of a circuit that keeps the books. It decides nothing about the state."""
 
     __slots__ = (
         "__weakref__", "_complained", "_seen", "_storage", "breaker", "clock", "last_error", "latencies",
-        "limit", "name", "now", "plain", "policy", "section", "turns", "window",
+        "name", "policy", "section", "turns",
     )  # fmt: skip
 
     breaker: Breaker

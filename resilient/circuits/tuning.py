@@ -106,6 +106,7 @@ class Tuned(Judge):
             self.plain = plain_types(new)
         if names & {"window", "slices"}:
             self.window = Window(new.window, new.slices, now, self.window)
+            self.shut_until = 0.0
         if names & {"timeout", "max_concurrent", "observe"}:
             # Those under way end the long way and are not used again: so a lower limit is reached as soon as
             # enough of them have ended, and no permit remembers the deadline of before.

@@ -17,6 +17,22 @@ COLUMNS = 19
 
 #: Good calls are only appended; so many are folded into the counts at a time.
 BATCH = 128
+_STEPS = 64
+_SUCCESS = int(SUCCESS)
+
+
+_latest: dict[float, float] = {}
+
+
+def _ends(head: int, step: float) -> float:
+    """Where slice ``head`` begins: one object for all circuits, or each would have to wait for its own."""
+    end = head * step
+    found = _latest.get(step)
+    if found != end:
+        if len(_latest) >= _STEPS:
+            _latest.clear()
+        _latest[step] = found = end
+    return found
 
 
 def soonest_slow(policy: CircuitPolicy, slow: int, total: int) -> int:
@@ -28,7 +44,13 @@ def soonest_slow(policy: CircuitPolicy, slow: int, total: int) -> int:
     return min(BATCH, max(1, more, policy.min_calls - total))
 
 
-class Window:
+class _Hot:
+    """What every good call touches, side by side in memory: slots of a base class come first."""
+
+    __slots__ = ("due", "end", "fresh")
+
+
+class Window(_Hot):
     """Counts of the last ``length`` seconds in ``slices``, told the time by its owner's clock (monotonic).
 
     A call that went well costs one ``append`` to :attr:`fresh`; the owner folds the list when it has
@@ -38,8 +60,8 @@ class Window:
     """
 
     __slots__ = (
-        "_answered", "_head", "_ring", "_shut", "answered", "due", "end", "fresh", "length", "past", "shut",
-        "slices", "step", "sums",
+        "_answered", "_head", "_ring", "_shut", "answered", "length", "past", "shut", "slices", "step",
+        "sums",
     )  # fmt: skip
 
     def __init__(self, length: float, slices: int, now: float, before: Window | None = None) -> None:
@@ -52,7 +74,7 @@ class Window:
         self.sums = [0] * COLUMNS
         self._ring: list[list[int] | None] = [None] * slices
         self._head = math.floor(now / self.step)
-        self.end = (self._head + 1) * self.step
+        self.end = _ends(self._head + 1, self.step)
         self.fresh: list[float] = []
         # Refused calls, and those of them that got a default at once: ``next()`` counts one, and is atomic.
         self.shut = count()
@@ -97,8 +119,15 @@ class Window:
         taken = self.fresh[:n]
         if n:
             del self.fresh[:n]
-            self.add(SUCCESS, n)
-            self.add(GOOD, n)
+            slot = self._head % self.slices
+            counts = self._ring[slot]
+            if counts is None:
+                counts = self._ring[slot] = [0] * COLUMNS
+            sums = self.sums
+            counts[_SUCCESS] += n
+            counts[GOOD] += n
+            sums[_SUCCESS] += n
+            sums[GOOD] += n
         self._count_refused()
         return taken
 
@@ -129,7 +158,7 @@ class Window:
                     self._leaves(counts)
                     self.sums = [total - n for total, n in zip(self.sums, counts, strict=True)]
         self._head = head
-        self.end = (head + 1) * self.step
+        self.end = _ends(head + 1, self.step)
 
     def _leaves(self, counts: list[int]) -> None:
         if any(counts):
@@ -137,7 +166,7 @@ class Window:
             self.past = counts if past is None else [n + m for n, m in zip(past, counts, strict=True)]
 
     def lifetime(self) -> list[int]:
-        """What was counted since the start, by column. It never falls, but for what :meth:`forgive` clears."""
+        """What was counted since the start, by column. Never falls, but for what :meth:`forgive` clears."""
         past = self.past
         return self.sums[:] if past is None else [n + m for n, m in zip(past, self.sums, strict=True)]
 

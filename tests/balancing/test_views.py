@@ -9,7 +9,7 @@ from resilient.balancing.pool import PATIENCE
 
 KEYS = {
     "id", "url", "zone", "status", "state", "until", "why", "score", "latency_ms", "in_flight", "picks",
-    "share", "weight",
+    "share", "weight", "success", "row",
 }  # fmt: skip
 
 

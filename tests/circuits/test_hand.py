@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import pybreaker
 import pytest
 from circuit_kit import Boom, Held
 
@@ -241,3 +242,15 @@ def test_the_error_of_a_hold_without_end_says_so(serve):
     service.f.open(math.inf)
     with pytest.raises(CircuitOpen, match="no trial is due"):
         service(Boom())
+
+
+def test_closed_by_hand_after_a_refusal_the_next_call_goes_out_though_it_is_watched(serve):
+    class Hears(pybreaker.CircuitBreakerListener):
+        def success(self, cb):
+            """Wants to hear of each call, so none takes the short way."""
+
+    service = serve(listeners=[Hears()])
+    service.f.open()
+    service.refused()
+    service.f.close()
+    service.good()

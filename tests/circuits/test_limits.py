@@ -193,7 +193,7 @@ def test_a_permit_looked_for_before_a_turn_is_not_one_after_it():
     call.close()
     new = [call.circuit.admit(call) for _ in range(2)]
     with pytest.raises(IndexError):  # which sends it the long way
-        asleep()
+        asleep.pop()
     with pytest.raises(CircuitFull):
         call.circuit.admit(call)
     for attempt in new:
@@ -235,3 +235,24 @@ def test_turning_by_hand_and_by_calls_at_once_is_no_deadlock():
         join(threads)
     finally:
         sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": None}], ids=["timed", "untimed"])
+async def test_a_permit_of_the_long_way_goes_back_to_its_own_crew(options):
+    """The circuit turns after a call has read the switch, and before it takes a permit."""
+    held = Held(max_concurrent=2, **options)
+    first = await held.begin()  # brings the loop's queue
+    first[1].set_result(1)
+    await first[0]
+
+    class Turning(list):
+        def pop(self):
+            held.f.close()
+            raise IndexError
+
+    held.f.circuit.take = Turning()
+    for _ in range(3):
+        task, end = await held.begin()
+        end.set_result(1)
+        await task
+    assert held.f.snapshot().in_flight == 0

@@ -122,7 +122,7 @@ class Calls(RuleBasedStateMachine):
         try:
             try:
                 take = self.circuit.take
-                attempt = take() if take is not None else self.circuit.admit(len)
+                attempt = take.pop() if take is not None else self.circuit.admit(len)
             except IndexError:
                 attempt = self.circuit.admit(len)
         except CircuitOpen:
@@ -149,7 +149,7 @@ class Calls(RuleBasedStateMachine):
             circuit.ended(attempt, 1)
         else:
             attempt.began = None
-            attempt.give(attempt)
+            attempt.crew.idle.append(attempt)
             now = self.clock.monotonic()
             if now >= circuit.window.end:
                 circuit.rolled(now)

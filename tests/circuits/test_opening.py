@@ -304,3 +304,22 @@ def test_case_104_two_loops_and_three_threads_on_one_circuit(runtime):
     counts = call.snapshot().counts
     assert (counts["success"], counts["failure"]) == (2 * 270 + 3 * 300, 60)
     assert call.snapshot().in_flight == 0
+
+
+def test_refused_calls_count_in_the_slice_they_came_in(serve, clock):
+    service = serve(window=10, slices=10, reset_timeout=60)
+    service.f.open()
+    for _ in range(20):
+        service.refused()
+        clock.advance(1)
+    assert service.counts["short_circuited"] in (9, 10)
+
+
+def test_refused_exactly_until_it_may_try_again(serve, clock):
+    service = serve(window=3600, slices=1, reset_timeout=2.5)
+    service.f.open()
+    for _ in range(4):
+        service.refused()
+        clock.advance(0.625)
+    service.good()
+    assert service.state == "closed"

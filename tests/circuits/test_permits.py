@@ -56,11 +56,11 @@ async def test_what_is_needed_stays(clock):
 
 
 def lost_between_pop_and_began(call) -> None:
-    assert call.circuit.take() is not None
+    assert call.circuit.take.pop() is not None
 
 
 def lost_after_began(call) -> None:
-    attempt = call.circuit.take()
+    attempt = call.circuit.take.pop()
     attempt.began = call.circuit.now()
 
 
@@ -99,7 +99,7 @@ def test_between_taking_one_and_beginning_it_is_not_lost_at_once(clock):
     held = [call.circuit.admit(len) for _ in range(2)]
     for attempt in held:
         call.circuit.ended(attempt, 1)
-    asleep = call.circuit.take()
+    asleep = call.circuit.take.pop()
     clock.advance(11)
     call()  # sweeps
     assert call.snapshot().in_flight == 1
