@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
+from .admin.desk import Desk
+from .admin.mounted import Pages, mount
+from .admin.site import Site
 from .allowed import DEADLINE_RAW, TOO_LATE, allowed, lapsed, told, too_late
 from .errors import CallRejected, CallTimeout, FallbackFull
 from .member import Answer, Health, Member, refusal
@@ -23,20 +26,35 @@ def lifespan(
     health: Health | None = None,
     inner: Callable[[Any], contextlib.AbstractAsyncContextManager[Any]] | None = None,
     runtime: Runtime | None = None,
+    critical: Iterable[str] = (),
+    require_registry: bool = False,
 ) -> Callable[[Any], contextlib.AbstractAsyncContextManager[Any]]:
     """For ``FastAPI(lifespan=lifespan("orders"))`` or Starlette: register, heartbeat, sign out.
 
     The port is the one this process listens on; say ``port=`` where it listens on several. ``inner`` is a
     lifespan of your own that runs inside this one. Several worker processes behind one port are one
-    instance; the last one out signs off.
+    instance; the last one out signs off. A Starlette or FastAPI application answers ``/health`` and
+    ``/admin`` with what is below them, unless it has such routes itself; others mount :func:`admin`.
+    ``health`` is asked every ten seconds and decides between UP and DOWN; several checks are a mapping by
+    name. While a circuit named in ``critical`` is open the service is not ready; with ``require_registry``
+    not before a registry has answered.
     """
 
     @contextlib.asynccontextmanager
     async def life(app: Any) -> AsyncIterator[Any]:
         member = Member(
-            service, runtime or process_runtime(), host=host, port=port, metadata=metadata, health=health
+            service,
+            runtime or process_runtime(),
+            host=host,
+            port=port,
+            metadata=metadata,
+            health=health,
+            critical=critical,
+            require_registry=require_registry,
         )
+        mount(app, member.site)
         member.join_when_listening()
+        _members.append(member)
         try:
             if inner is None:
                 yield None
@@ -44,9 +62,29 @@ def lifespan(
                 async with inner(app) as state:
                     yield state
         finally:
+            _members.remove(member)
             await member.close()
 
     return life
+
+
+_members: list[Member] = []
+
+
+def admin(*, runtime: Runtime | None = None, acts: bool = True) -> App:
+    """The admin pages as an ASGI application: ``app.mount("/admin", resilient.asgi.admin())``.
+
+    They belong to the service that `lifespan` has made of this process, if it has. Every path is found below
+    the place where they are mounted: ``/ops/circuits`` when that is ``/ops``. ``acts=False``: nothing can be
+    done there, only seen.
+    """
+
+    def site() -> Site:
+        if _members and runtime is None:
+            return Site(_members[-1].desk, acts=acts)
+        return Site(Desk(runtime or process_runtime()), acts=acts)
+
+    return Pages(site)
 
 
 class Refusals:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import inspect
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from .admin import PORTS
+from .admin.checks import Check, Function
+from .clock import SYSTEM
 from .errors import CallRejected, ConfigError, FallbackFull
 from .identity import bind_and_show, is_loopback, listening_ports, me, the_port
 from .model import Instance, Status
 from .runtime import Runtime
-from .web.trust import is_local_call, presented_token
+
+if TYPE_CHECKING:
+    from .admin.listener import AdminListener
 
 _log = logging.getLogger("resilient.service")
 
-Health = Callable[[], object | Awaitable[object]]
+#: A check, or several by name.
+Health = Function | Mapping[str, Function]
 
 #: Seconds between health checks, and the most one may take.
 CHECK_EVERY, CHECK_TIMEOUT = 10.0, 2.0
@@ -27,15 +33,15 @@ CHECK_EVERY, CHECK_TIMEOUT = 10.0, 2.0
 LISTEN_WITHIN = 60.0
 
 Answer = tuple[int, dict[str, str], bytes]
-_TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
 _JSON = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
 
 
 class Member:
     """One service of this process.
 
-    ``health`` is a function, plain or async; ``False`` or an error means ill. It is asked in the background
-    and decides the status in the registry: UP or DOWN.
+    ``health`` is a function, plain or async, or several by name; ``False`` or an error means ill. They are
+    asked in the background and decide the status in the registry: UP or DOWN. While a circuit named in
+    ``critical`` is open, the service is not ready; with ``require_registry`` not before a registry answered.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class Member:
         secure: bool = False,
         metadata: Mapping[str, str] | None = None,
         health: Health | None = None,
+        critical: Iterable[str] = (),
+        require_registry: bool = False,
     ) -> None:
         self.service = service
         self.runtime = runtime
@@ -55,13 +63,30 @@ class Member:
         self.port = port or runtime.settings.port or None
         self.secure = secure
         self.metadata = dict(metadata or {})
-        self.health = health
         self.instance: Instance | None = None
         self.state = "STARTING"
+        self.critical = frozenset(critical)
+        self.require_registry = require_registry
+        #: Seconds that calls under way may take when the process ends.
+        self.grace = 30.0
+        #: How the process ends when told to, gently or not; by default a signal to itself.
+        self.ending: Callable[[bool], None] | None = None
+        checks = health if isinstance(health, Mapping) else {} if health is None else {"health": health}
+        self._checks = {name: Check(one) for name, one in checks.items()}
         self.well = True
         self._warned = False
-        self.detail = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._joined: float | None = None
+        # Those who only call others do not load this.
+        from .admin.desk import Desk
+        from .admin.site import ALWAYS, Site
+
+        #: The admin pages: what they look at, and those of them that are beside the application.
+        self.desk = Desk(runtime, self)
+        self.site = Site(self.desk, only=ALWAYS if runtime.settings.admin_port else None)
+        self.listener: AdminListener | None = None
         # A wrong name is an error now, not when the first heartbeat is due.
         me(service, host="127.0.0.1", port=1, settings=runtime.settings)
 
@@ -74,19 +99,39 @@ class Member:
         """Register as listening on ``port``; returns at once, the registry is told in the background."""
         shown = host or self.where()[1]
         self._warn_if_unreachable(shown, port)
+        self._open()
+        where = {"management.port": str(port), "management.path": "/admin"}
         self.instance = me(
             self.service,
             host=shown,
             port=port,
             settings=self.runtime.settings,
             secure=self.secure,
-            metadata=self.metadata,
+            metadata={**(where if self.listener is None else self.listener.metadata), **self.metadata},
         )
         self.runtime.register(self.instance)
         self.state = "UP"
-        if self.health is not None:
-            self._spawn(self._watch_health(self.health))
+        self._joined = SYSTEM.monotonic()
+        if self._checks:
+            self._spawn(self._watch_health())
         return self.instance
+
+    def _open(self) -> None:
+        """Watch the application's loop; open the admin pages' own port where one is wished for."""
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self.desk.loops.watch("app")
+        port = self.runtime.settings.admin_port
+        if port and self.listener is None:
+            from .admin.listener import AdminListener
+
+            try:
+                host = self.runtime.settings.admin_host
+                self.listener = AdminListener(self.desk, host=host, port=port)
+            except ConfigError as error:
+                _log.error("%s: %s", self.service, error)
 
     def _warn_if_unreachable(self, shown: str, port: int) -> None:
         """The registry would send callers to an address on which nobody listens: say so, once."""
@@ -103,6 +148,7 @@ class Member:
 
     def join_when_listening(self) -> None:
         """Register once this process listens: for apps that somebody else runs."""
+        self._open()
         if self.port is not None:
             self.join(self.port)
         else:
@@ -112,7 +158,7 @@ class Member:
         waited, pause = 0.0, 0.02
         while waited < LISTEN_WITHIN:
             try:
-                port = the_port(self.service)
+                port = the_port(self.service, PORTS)
             except ConfigError as error:
                 _log.error("%s", error)
                 return
@@ -139,6 +185,13 @@ class Member:
         """Leave, and close what this loop's calls went through."""
         await self.leave()
         await self.runtime.aclose()
+        self.desk.close_streams()
+        for watch in list(self.desk.loops):
+            self.desk.loops.forget(watch)
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            await asyncio.to_thread(listener.stop)
+        self.desk.levels.restore()
 
     @property
     def drain(self) -> float:
@@ -150,57 +203,51 @@ class Member:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _watch_health(self, check: Health) -> None:
+    async def _watch_health(self) -> None:
         while True:
-            well, detail = await self._check(check)
+            await asyncio.gather(*(one.ask(CHECK_TIMEOUT) for one in self._checks.values()))
+            well = all(one.well for one in self._checks.values())
             if well != self.well:
-                self.well, self.detail = well, detail
+                self.well = well
+                detail = "; ".join(one.detail for one in self._checks.values() if not one.well)
                 status = Status.UP if well else Status.DOWN
                 _log.warning("%s is %s now%s", self.service, status, f": {detail}" if detail else "")
                 self.runtime.set_status(status)
             await asyncio.sleep(CHECK_EVERY)
 
-    async def _check(self, check: Health) -> tuple[bool, str]:
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT):
-                answer = check()
-                if inspect.isawaitable(answer):
-                    answer = await answer
-        except TimeoutError:
-            return False, f"the health check took longer than {CHECK_TIMEOUT:g}s"
-        except Exception as error:
-            return False, f"{type(error).__name__}: {error}"[:200]
-        return answer is not False, "" if answer is not False else "the health check said no"
+    # ------------------------------------------------------------------ what the admin pages ask and tell
 
-    # ------------------------------------------------------------------ what it answers
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """The latest answers of the health checks, by name. Asks none of them."""
+        return {name: one.view() for name, one in self._checks.items()}
 
-    def answer(self, path: str) -> Answer | None:
-        """What to say to a GET of one of our paths; ``None`` if the path is not ours."""
-        if path in ("/health/live", "/admin/ping"):
-            return (200, _TEXT, b"pong\n" if path.endswith("ping") else b"UP\n")
-        if path in ("/health", "/health/ready"):
-            ready = self.state == "UP" and self.well
-            body = {"status": "UP" if ready else self.state if self.state != "UP" else "DOWN"}
-            return (200 if ready else 503, _JSON, json.dumps(body).encode())
-        if path == CIRCUITS:
-            circuits = [circuit.snapshot().as_dict() for circuit in self.runtime.circuits]
-            return (200, _JSON, json.dumps({"circuits": circuits}).encode())
-        return None
+    def since_joined(self) -> float:
+        """Seconds since it began to register; 0 before that."""
+        return 0.0 if self._joined is None else SYSTEM.monotonic() - self._joined
 
-    def may_ask(self, path: str, peer: str, headers: Mapping[str, str]) -> bool:
-        """Whether this caller may see ``path``: what reveals something needs the token, or to be here."""
-        if path != CIRCUITS or is_local_call(peer, headers):
-            return True
-        token = self.runtime.settings.token.encode()
-        shown = presented_token(headers.get("Authorization", ""))
-        return bool(token) and shown is not None and hmac.compare_digest(shown, token)
+    def end(self, gently: bool, grace: float) -> None:
+        """Leave and end the process; from any thread. Calls under way get ``grace`` seconds.
 
+        Gently means that callers get the time to notice first, as after SIGTERM.
+        """
+        self.grace = grace
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_end, gently)
 
-CIRCUITS = "/admin/circuits"
-#: The paths a member answers, unless the application has routes of its own there.
-PATHS = ("/health", "/health/live", "/health/ready", "/admin/ping", CIRCUITS)
+    def _begin_end(self, gently: bool) -> None:
+        if self.ending is not None:
+            self.ending(gently)
+            return
+        if self._ends is not None:
+            self._ends.cancel()
+        self._ends = asyncio.get_running_loop().create_task(self._end(gently))
 
-FORBIDDEN: Answer = (403, _TEXT, b"with the token, or from this machine\n")
+    async def _end(self, gently: bool) -> None:
+        drain = self.drain if gently else 0.0  # once we have left there is no directory to tell by
+        await self.leave()
+        await asyncio.sleep(drain)
+        # Whoever runs this application knows how to end it.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def refusal(error: CallRejected | FallbackFull) -> Answer:

@@ -230,6 +230,7 @@ class Settings:
     token: str = _option("", _secret, "a token without blanks", secret=True)
     admin_token: str = _option("", _secret, "a token without blanks", secret=True)
     admin_port: int = _option(0, _port, "9090")
+    admin_host: str = _option("127.0.0.1", _host, "0.0.0.0")
     enabled: bool = _option(True, _switch, "0")
     settings: str = _option("", _text, "/etc/orders/settings.toml")
     register: bool = _option(True, _switch, "0")

@@ -39,6 +39,7 @@ MOST_LINES = 400
 HOMES = {
     "pybreaker": {"resilient.errors", "resilient.circuits", "resilient.decorators"},
     "zeroconf": {"resilient.discovery"},
+    "opentelemetry": {"resilient.telemetry.otel"},
     "structlog": {"resilient.telemetry", "registry_server", "dashboard"},
 }
 

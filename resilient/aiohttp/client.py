@@ -34,6 +34,7 @@ from ..door import (
 )
 from ..errors import ConfigError
 from ..runtime import Runtime, current
+from ..telemetry import otel_seams as seams
 from .connections import NEW, Connector, Request, hops, parts
 from .tries import TIMEOUT, FirstTry, TryTimer, patience, watch_body
 from .trouble import AIOHTTP, DISCONNECTED, consumed, no_status, replayable, understood, was_sent
@@ -253,6 +254,8 @@ async def _balanced(
                         timer.end()
                 if response.status >= 300:
                     hops.note(request, response)
+                if seams.watch is not None:
+                    seams.answered(pick, response.status)
                 if response.status >= 400:  # less than that is good, as is a block that ends well
                     if consumed(request):
                         tries.harmless = False

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Self
 
 from aiohttp import hdrs, web
@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from ..allowed import DEADLINE, TOO_LATE, allowed, lapsed, told, too_late
 from ..errors import CallRejected, CallTimeout, ConfigError, FallbackFull
-from ..member import FORBIDDEN, PATHS, Answer, Health, Member, refusal
+from ..member import Answer, Health, Member, refusal
 from ..runtime import Runtime, process_runtime
 from .request import request_middleware
 
@@ -36,17 +36,30 @@ def setup(
     health: Health | None = None,
     secure: bool = False,
     runtime: Runtime | None = None,
+    critical: Iterable[str] = (),
+    require_registry: bool = False,
 ) -> Member:
     """Make an application a registered service, however it is run (gunicorn, ``web.run_app``, ...).
 
     On start-up it waits until this process listens and registers that port; several or none are an error
-    that asks for ``port=``. It answers ``/health/live``, ``/health/ready`` and ``/admin/ping`` unless the
+    that asks for ``port=``. It answers ``/health`` and ``/admin`` with what is below them, unless the
     application has such routes itself, turns refused calls that escape a handler into 503 with
     ``Retry-After``, and signs out on shutdown. ``health`` is asked every ten seconds and decides between UP
-    and DOWN. Raises ConfigError for a name that is none.
+    and DOWN; several checks are a mapping by name. While a circuit named in ``critical`` is open the service
+    is not ready; with ``require_registry`` not before a registry has answered. Raises ConfigError for a name
+    that is none.
     """
     member = prepare(
-        app, service, port=port, host=host, metadata=metadata, health=health, secure=secure, runtime=runtime
+        app,
+        service,
+        port=port,
+        host=host,
+        metadata=metadata,
+        health=health,
+        secure=secure,
+        runtime=runtime,
+        critical=critical,
+        require_registry=require_registry,
     )
 
     async def leave(app: web.Application) -> None:
@@ -72,6 +85,8 @@ def prepare(
     health: Health | None,
     secure: bool = False,
     runtime: Runtime | None = None,
+    critical: Iterable[str] = (),
+    require_registry: bool = False,
 ) -> Member:
     """Routes and the 503 of refused calls; joining and leaving are the caller's."""
     member = Member(
@@ -82,30 +97,23 @@ def prepare(
         metadata=metadata,
         health=health,
         secure=secure,
+        critical=critical,
+        require_registry=require_registry,
     )
     if MEMBER in app:
         raise ConfigError(f"this application is service {app[MEMBER].service!r} already")
     app[MEMBER] = member
     app.middlewares.append(_refusals)
     app.middlewares.append(request_middleware)
-    taken = {
-        route.resource.canonical
-        for route in app.router.routes()
-        if route.resource is not None and route.method in ("GET", "*")
-    }
-    for path in PATHS:
-        if path in taken:
-            _log.info("%s is a route of the application; ours is not mounted there", path)
-        else:
-            app.router.add_get(path, _ours)
+    from ..admin.beside import mount  # those who only call others do not load it
+
+    mount(app, member.site)
+
+    async def hush(app: web.Application) -> None:
+        member.desk.close_streams()
+
+    app.on_shutdown.append(hush)  # their readers would be waited for
     return member
-
-
-async def _ours(request: web.Request) -> web.Response:
-    member, path = request.app[MEMBER], request.path
-    answer = member.answer(path) if member.may_ask(path, request.remote or "", request.headers) else FORBIDDEN
-    assert answer is not None
-    return _response(answer)
 
 
 @web.middleware
@@ -148,21 +156,25 @@ def run_app(
     metadata: Mapping[str, str] | None = None,
     health: Health | None = None,
     drain: float | None = None,
+    critical: Iterable[str] = (),
+    require_registry: bool = False,
 ) -> None:
     """Run an application as a registered service until SIGTERM or Ctrl-C.
 
     Listens on ``port`` (or ``RESILIENT_PORT``; else any free one, so that several copies need no
     configuration), registers what was bound, sends heartbeats. On SIGTERM it signs out, goes on serving for
     ``drain`` seconds until callers have noticed (twice the fetch interval unless given, 0 after Ctrl-C),
-    then finishes the calls under way and ends. A second signal ends it at once.
+    then finishes the calls under way and ends. A second signal ends it at once. POST ``/admin/drain`` is as
+    good as SIGTERM, ``/admin/shutdown`` as Ctrl-C. The other arguments are those of `setup`.
     """
+    serving = _serve(app, service, host, port, metadata, health, drain, critical, require_registry)
     if sys.implementation.name == "cpython":
         with contextlib.suppress(ImportError):
             import uvloop
 
-            uvloop.run(_serve(app, service, host, port, metadata, health, drain))
+            uvloop.run(serving)
             return
-    asyncio.run(_serve(app, service, host, port, metadata, health, drain))
+    asyncio.run(serving)
 
 
 async def _serve(
@@ -173,9 +185,21 @@ async def _serve(
     metadata: Mapping[str, str] | None,
     health: Health | None,
     drain: float | None,
+    critical: Iterable[str],
+    require_registry: bool,
 ) -> None:
-    member = prepare(app, service, port=port, host=host, metadata=metadata, health=health)
+    member = prepare(
+        app,
+        service,
+        port=port,
+        host=host,
+        metadata=metadata,
+        health=health,
+        critical=critical,
+        require_registry=require_registry,
+    )
     with _Signals() as signals:
+        member.ending = signals.tell
         runner = web.AppRunner(app, shutdown_timeout=30.0)
         await runner.setup()
         try:
@@ -200,10 +224,17 @@ async def _serve(
 
 async def _finish(member: Member, runner: web.AppRunner, drain: tuple[float | None, float]) -> None:
     """Sign out, go on serving until callers have noticed, let the calls under way end."""
+    name, (wished, usual) = member.service, drain
+    wait = usual if wished is None else wished
+    _log.info("%s: leaving; not ready any more, signing out", name)
     await member.leave()
-    wished, usual = drain
-    await asyncio.sleep(usual if wished is None else wished)
-    await runner.cleanup()
+    _log.info("%s: signed out; serving %g s more, until callers have noticed", name, wait)
+    await asyncio.sleep(wait)
+    _log.info("%s: accepting nobody; calls under way have %g s", name, member.grace)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(member.grace or 0.001):
+            await runner.cleanup()
+    _log.info("%s: done", name)
     await member.close()
 
 
@@ -220,6 +251,10 @@ class _Signals:
     def __exit__(self, *error: object) -> None:
         self._loop.remove_signal_handler(signal.SIGTERM)
         self._loop.remove_signal_handler(signal.SIGINT)
+
+    def tell(self, gently: bool) -> None:
+        """As if a signal had come; on the loop only."""
+        self._told.put_nowait(gently)
 
     async def next(self) -> bool:
         """Wait for one; True for SIGTERM, which means that there is time to drain."""

@@ -30,6 +30,7 @@ _COMMANDS: Mapping[str, _Command] = {
         "resilient.demo.run:add", "demo [--chaos]", "everything in one terminal, with a live page"
     ),
     "registry": _Command("", "registry", "run the service registry"),
+    "dashboard": _Command("", "dashboard", "its web pages, from a process of their own"),
     "services": _Command(
         "resilient.cli.lists:add_services", "services", "the services and how many copies are up"
     ),
@@ -122,7 +123,7 @@ def _known() -> list[str]:
 
 
 def _load(name: str) -> Add:
-    if name in ("registry", "demo"):
+    if name in ("registry", "dashboard", "demo"):
         from .modules import shadow
 
         for module in ("registry_server", "dashboard"):

@@ -33,6 +33,7 @@ REGISTRY_VARIABLES = (
     "STRICT_EUREKA",
     "SNAPSHOT",
     "MAX_INSTANCES",
+    "MDNS",
 )
 #: Ours, but no setting of a service.
 DEBUG = "RESILIENT_DEBUG"

@@ -32,10 +32,13 @@ _STATES: dict[str, _Look] = {
 async def ask(url: str, settings: Settings) -> Row:
     """The report of the process at ``url``, as `~resilient.balancing.views` describes it.
 
-    The token is sent if there is one: whoever names the process vouches for it.
+    The token is sent if there is one, that of the admin pages before the registry's: whoever names the
+    process vouches for it.
     """
     try:
-        address = RegistryAddress.parse(url, token=settings.token)
+        typed = settings.source("token") == "argument"
+        token = settings.token if typed else settings.admin_token or settings.token
+        address = RegistryAddress.parse(url, token=token)
     except ValueError as error:
         raise ConfigError(f"--process {error}; write --process http://127.0.0.1:8080") from None
     where = f"{address.root}/admin/instances"

@@ -88,6 +88,17 @@ def test_who_is_chosen_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 retries, 30 more possible now" in summary
 
 
+def test_the_token_of_the_admin_pages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESILIENT_TOKEN", "the-registrys")
+    monkeypatch.setenv("RESILIENT_ADMIN_TOKEN", "the-pages")
+    with process(seen()) as server:
+        ask(capsys, server)
+        ask(capsys, server, "Orders", "--token", "typed")
+    assert [token for _, token in server.asked] == ["Bearer the-pages", "Bearer typed"]
+
+
 def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     with process(seen()) as server:
         said = ask(capsys, server, "orders", "--json")

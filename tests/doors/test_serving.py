@@ -141,15 +141,17 @@ async def test_the_routes_it_brings(runtime: Any) -> None:
     async with TestClient(TestServer(app)) as client:
         assert await (await client.get("/health/live")).text() == "UP\n"
         assert await (await client.get("/admin/ping")).text() == "pong\n"
-        for path in ("/health", "/health/ready"):
+        for path in ("/health", "/health/ready", "/actuator/health"):
             answer = await client.get(path)
-            assert (answer.status, await answer.json()) == (200, {"status": "UP"})
+            assert (answer.status, (await answer.json())["status"]) == (200, "UP")
         member.well = False
-        answer = await client.get("/health")
+        answer = await client.get("/health/ready")
         assert (answer.status, await answer.json()) == (503, {"status": "DOWN"})
         assert (await client.get("/health/live")).status == 200
         member.state = "DRAINING"
-        assert await (await client.get("/health")).json() == {"status": "DRAINING"}
+        assert await (await client.get("/health/ready")).json() == {"status": "DRAINING"}
+        answer = await client.get("/health")
+        assert (answer.status, (await answer.json())["status"]) == (503, "OUT_OF_SERVICE")
 
 
 async def test_circuits_are_for_this_machine_or_the_token(runtime: Any) -> None:
