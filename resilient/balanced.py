@@ -16,6 +16,7 @@ from .circuits.policy import status_of as returned_status
 from .door import own_limit, promise, retry_after, time_left
 from .errors import ConfigError
 from .runtime import Runtime, current
+from .telemetry import otel_seams as seams
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,9 +77,10 @@ def balanced(
             attempt = current_attempt()
             safe = idempotent and len(runtime.lookup(name)) > 1
             if attempt is None:
-                return runtime.balancer.tries(
+                free = runtime.balancer.tries(
                     name, harmless=safe, dialect=spelling, retries=retries, where=where, remaining=time_left
                 )
+                return seams.watched(free, "", {})
             attempt.aims_at(name)
             tries = runtime.balancer.tries(
                 name,
@@ -91,7 +93,7 @@ def balanced(
                 where=where,
             )
             promise(tries, attempt)
-            return tries
+            return seams.watched(tries, "", {})
 
         if inspect.iscoroutinefunction(function):
 

@@ -33,6 +33,7 @@ from .circuits.wrap import derived_name, rescue_for, wrap
 from .errors import ConfigError
 from .runtime import find_circuit, remember
 from .settings import Row
+from .telemetry import otel_seams as seams
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,7 +181,9 @@ class Protected(_Hand, _Base[P, R]):
         shell: Callable[P, R] = self._function
         if self._enabled:
             where = self.guard.policy.isolation
-            shell = wrap(guard, self._function, rescue, timed=limit is not None, where=where)
+            shell = seams.dressed(
+                guard, wrap(guard, self._function, rescue, timed=limit is not None, where=where)
+            )
             functools.update_wrapper(shell, self._function)
         return shell
 
@@ -372,4 +375,6 @@ def _protect(function: Callable[P, R], guard: Guard, default: Any, fallback: Any
     protected._function = function
     protected._rescue = rescue
     protected._enabled = enabled
+    if enabled:
+        seams.keep(protected, guard)
     return protected

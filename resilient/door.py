@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from math import inf
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +26,7 @@ from .circuits.policy import CircuitPolicy
 from .errors import NoInstance
 from .model import Instance
 from .runtime import Runtime, current, find_circuit, remember
+from .telemetry import otel_seams as seams
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def tries_for(
     service: str,
     dialect: Dialect,
     method: str,
-    headers: Mapping[str, str],
+    headers: MutableMapping[str, Any],
     *,
     secure: bool,
     replayable: bool,
@@ -103,7 +104,8 @@ def tries_for(
     # With one instance there is nobody to go to, so its only try gets all of the time.
     safe = replayable and len(instances) > 1 and harmless(method, headers)
     if attempt is None:
-        return balancer.tries(service, harmless=safe, dialect=dialect, where=where, remaining=time_left)
+        free = balancer.tries(service, harmless=safe, dialect=dialect, where=where, remaining=time_left)
+        return seams.watched(free, method, headers)
     began = attempt.began  # the call may be over before its tries are, and the attempt another call's
 
     def remaining() -> float | None:
@@ -119,7 +121,7 @@ def tries_for(
         where=where,
     )
     promise(tries, attempt)
-    return tries
+    return seams.watched(tries, method, headers)
 
 
 def promise(tries: Tries, attempt: Attempt) -> None:
@@ -220,6 +222,7 @@ class OwnCircuits:
         self._shell = shell
         self._send = send
         self._calls: dict[str, Callable[..., Any]] = {}
+        seams.keep_cache(self)
         watch()
 
     def call(self, service: str) -> Callable[..., Any]:
@@ -232,8 +235,12 @@ class OwnCircuits:
             remember(guard)
             if len(self._calls) >= _MANY:
                 self._calls.clear()
-            found = self._calls[service] = self._shell(guard, self._send)
+            found = self._calls[service] = seams.dressed(guard, self._shell(guard, self._send))
         return found
+
+    def forget(self) -> None:
+        """Make all of them anew when they are asked for."""
+        self._calls.clear()
 
 
 class PerLoop(Generic[T]):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -181,7 +184,7 @@ class RegistryChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedChanged(Event):
-    """The registry's feed of changes: ``what`` is ``live`` or ``lost``; without it the directory is polled."""
+    """The feed of changes: ``what`` is ``live`` or ``lost``; without it the directory is polled."""
 
     url: str
     what: str
@@ -204,6 +207,7 @@ LOGGED: tuple[type[Event], ...] = (
 
 Handler = Callable[[Any], None]
 Publish = Callable[[Event], None]
+_Entry = tuple[tuple[type[Event], ...], Handler]
 
 
 def discard(event: Event) -> None:
@@ -217,20 +221,26 @@ class EventBus:
     """
 
     def __init__(self) -> None:
-        self._handlers: tuple[tuple[tuple[type[Event], ...], Handler], ...] = ()
         self._changed: Callable[[], None] = lambda: None
+        with _lock:
+            self._handlers = _everywhere
+            _buses.add(self)
 
     def subscribe(self, handler: Handler, *kinds: type[Event]) -> Callable[[], None]:
         """Call ``handler`` for events of ``kinds`` (all, if none is named). Returns the way to leave."""
         entry = (kinds or (Event,), handler)
-        self._handlers = (*self._handlers, entry)
+        self._join(entry)
+        return lambda: self._leave(entry)
+
+    def _join(self, entry: _Entry) -> None:
+        with _lock:
+            self._handlers = (*self._handlers, entry)
         self._changed()
 
-        def leave() -> None:
+    def _leave(self, entry: _Entry) -> None:
+        with _lock:
             self._handlers = tuple(one for one in self._handlers if one is not entry)
-            self._changed()
-
-        return leave
+        self._changed()
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody subscribed to ``kind``: lets publishers skip building records nobody reads."""
@@ -252,3 +262,37 @@ class EventBus:
                     handler(event)
                 except Exception:
                     _log.exception("event handler %r failed on %s", handler, type(event).__name__)
+
+
+_everywhere: tuple[_Entry, ...] = ()
+_buses: weakref.WeakSet[EventBus] = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def everywhere(handler: Handler, *kinds: type[Event]) -> Callable[[], None]:
+    """As :meth:`EventBus.subscribe`, on every bus of this process, those yet to be made too."""
+    global _everywhere
+    entry = (kinds or (Event,), handler)
+    with _lock:
+        _everywhere = (*_everywhere, entry)
+        buses = list(_buses)
+    for bus in buses:
+        bus._join(entry)
+
+    def leave() -> None:
+        global _everywhere
+        with _lock:
+            _everywhere = tuple(one for one in _everywhere if one is not entry)
+            buses = list(_buses)
+        for bus in buses:
+            bus._leave(entry)
+
+    return leave
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,156 @@
+"""Events of one circuit from many processes, added up the way Turbine does it (pure).
+
+Sums are made anew from the last word of each process, never by differences, so none is ever negative.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .hystrix import POOL, Frame
+
+#: Who it is, not how it is; and moments, of which the latest counts.
+_IDENTITY = ("type", "name")
+_LATEST = ("currentTime", "x_openForMs")
+_PROPERTY = "propertyValue_"
+_WINDOW = "propertyValue_metricsRollingStatisticalWindowInMilliseconds"
+_PAIR = re.compile(r'\s*"?([^":={},]*)"?\s*[:=]\s*(\d+)\s*')
+_LONGEST = 4096
+
+
+class Sum:
+    """One circuit or pool of a cluster: :meth:`add` each process's event, then ask for the :meth:`result`."""
+
+    def __init__(self) -> None:
+        self._first: Mapping[str, Any] = {}
+        self._hosts = 0
+        self._numbers: Counter[str] = Counter()
+        self._latest: dict[str, int] = {}
+        self._objects: dict[str, Counter[str]] = {}
+        self._votes: dict[str, Counter[Any]] = {}
+
+    def add(self, frame: Mapping[str, Any]) -> None:
+        """One more process. Fields may have any form that Hystrix or a Turbine gives them."""
+        if not self._first:
+            self._first = frame
+        hosts = _whole(frame.get("reportingHosts", 1))
+        self._hosts += hosts
+        for field, value in frame.items():
+            if field in _IDENTITY or field == "reportingHosts":
+                continue
+            if field in _LATEST:
+                self._latest[field] = max(self._latest.get(field, 0), _whole(value))
+            elif isinstance(value, bool) or value is None or isinstance(value, str):
+                self._vote(field, value, hosts)
+            elif isinstance(value, Mapping):
+                self._object(field, value)
+            elif field.startswith(_PROPERTY):
+                self._votes.setdefault(field, Counter())[_whole(value)] += hosts
+            else:
+                self._numbers[field] += _whole(value)
+
+    def _vote(self, field: str, value: Any, hosts: int) -> None:
+        votes = self._votes.setdefault(field, Counter())
+        spread = _spread(value) if isinstance(value, str) and value[:1] == "{" else None
+        if spread is None:
+            votes[value] += hosts
+            return
+        for word, n in spread:
+            votes[_meant(word)] += n
+
+    def _object(self, field: str, value: Mapping[str, Any]) -> None:
+        if set(value) <= {"true", "false"} or field.startswith(_PROPERTY):  # a Turbine 2's way to say it
+            votes = self._votes.setdefault(field, Counter())
+            for word, n in value.items():
+                votes[_meant(str(word))] += _whole(n)
+            return
+        counts = self._objects.setdefault(field, Counter())
+        for key, n in value.items():
+            counts[str(key)] += _whole(n)
+
+    def result(self) -> Frame:
+        """All of them as one event, its fields in the order of the first."""
+        whole: Frame = {}
+        mixed: dict[str, dict[str, int]] = {}
+        for field in {**dict.fromkeys(self._first), **self._votes, **self._numbers, **self._objects}:
+            if field in _IDENTITY:
+                whole[field] = self._first[field]
+            elif field == "reportingHosts":
+                whole[field] = self._hosts
+            elif field in self._latest:
+                whole[field] = self._latest[field]
+            elif field in self._votes:
+                whole[field] = self._agreed(field, self._votes[field], mixed)
+            elif field in self._objects:
+                whole[field] = dict(self._objects[field])
+            elif field in self._numbers:
+                whole[field] = self._numbers[field]
+        whole.setdefault("reportingHosts", self._hosts)
+        if whole.get("type") == POOL and isinstance(whole.get(_WINDOW), int):
+            whole[_WINDOW] *= self._hosts  # Hystrix's page divides this one by the hosts
+        if mixed:
+            whole["x_mixed"] = json.dumps(mixed, separators=(",", ":"))
+        return whole
+
+    def _agreed(self, field: str, votes: Counter[Any], mixed: dict[str, dict[str, int]]) -> Any:
+        if len(votes) == 1:
+            return next(iter(votes))
+        if set(votes) <= {True, False} and all(isinstance(one, bool) for one in votes):
+            return {"true": votes[True], "false": votes[False]}
+        known = {value: n for value, n in votes.items() if value is not None}
+        if field.startswith(_PROPERTY):
+            mixed[field] = {
+                _word(value): n for value, n in sorted(votes.items(), key=lambda one: str(one[0]))
+            }
+        # As most have it; of equally many, the larger one.
+        return max(known, key=lambda value: (known[value], isinstance(value, int), _rank(value)))
+
+
+def total(frames: Iterable[Mapping[str, Any]]) -> Frame:
+    """The events of one circuit, or pool, from several processes, as one."""
+    whole = Sum()
+    for frame in frames:
+        whole.add(frame)
+    return whole.result()
+
+
+def gone(frame: Mapping[str, Any]) -> Frame:
+    """What tells readers that nobody has this circuit any more."""
+    return {"type": frame["type"], "name": frame["name"], "deleteData": "true"}
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e18:
+        return 0  # no number, or none that can be added
+    return int(value)
+
+
+def _rank(value: Any) -> tuple[float, str]:
+    return (float(value), "") if isinstance(value, int | float) else (0.0, str(value))
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _meant(word: str) -> Any:
+    if word in ("true", "false"):
+        return word == "true"
+    if word == "null":
+        return None
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 18 else word
+
+
+def _spread(text: str) -> list[tuple[str, int]] | None:
+    """``{"true":1,"false":3}`` as text, with or without its quotes; ``None`` if it is no such thing."""
+    text = text.strip()
+    if len(text) > _LONGEST or not (text.startswith("{") and text.endswith("}")):
+        return None
+    found = [_PAIR.fullmatch(pair) for pair in text[1:-1].split(",")]
+    if not all(found):
+        return None
+    return [(one[1], int(one[2])) for one in found if one is not None]
