@@ -1,4 +1,6 @@
-"""A reader of the feed as a process: prints when ``pick()`` first returns an instance, and when no more.
+"""Readers of the feed that count what ``pick()`` can return, not what the wire says.
+
+:func:`picking` is one for ``benchmarks.feed``. As a process it prints when an instance came and went:
 
 ``python -m benchmarks.feed_pick SERVICE [SECONDS]`` with ``RESILIENT_REGISTRY`` set. Lines on standard
 output: ``ready TIME`` once the feed is live, then ``+ ID TIME`` and ``- ID TIME`` for instances that come and
@@ -7,15 +9,44 @@ go; times are seconds of the system-wide monotonic clock, which other processes 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
+from collections.abc import Callable
 
 from resilient.errors import NoInstance
+from resilient.events import DirectoryChanged
 from resilient.runtime import Runtime
 from resilient.settings import Settings
 
 #: Seconds between two looks: what is measured is no finer than this.
 LOOK = 0.0005
+
+
+async def picking(url: str, seen: Callable[[int], None]) -> Callable[[], None]:
+    """A whole runtime: its own directory, its own feed, its own balancer. ``seen(n)`` once ``pick("bench")``
+    can return ``bench-n``."""
+    runtime = Runtime(settings=Settings.load(None, registry=url, mdns=False, register=False))
+    known: set[str] = set()
+
+    def look(event: DirectoryChanged) -> None:
+        if "bench" not in event.services:
+            return
+        with runtime.balancer.pick("bench"):  # from now on it chooses among these
+            pass
+        for one in runtime.lookup("bench"):
+            if one.id not in known:
+                known.add(one.id)
+                seen(int(one.id.removeprefix("bench-")))
+
+    runtime.events.subscribe(look, DirectoryChanged)  # type: ignore[arg-type]
+    runtime.start()
+    end = time.monotonic() + 60
+    while runtime.discovery is None or not runtime.discovery.live:
+        if time.monotonic() > end:
+            raise TimeoutError("the feed never came")
+        await asyncio.sleep(0.05)
+    return runtime.stop_discovery
 
 
 def main(service: str, seconds: float) -> None:

@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         self.transport: Any = None
         self.answer = bytearray()
         self.keep = False
+        self._chunks: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -54,7 +55,25 @@ class Connection(asyncio.Protocol):
         self.sent = time.perf_counter()
         self.transport.write(request)
 
+    def _chunk(self, data: bytes) -> None:
+        """More of an answer in chunks: Netflix's server sends its lists so."""
+        assert self._chunks is not None
+        self._chunks += data
+        if not self._chunks.endswith(b"0\r\n\r\n"):
+            return
+        left, self._chunks = bytes(self._chunks), None
+        whole = bytearray()
+        while left:
+            size, _, left = left.partition(b"\r\n")
+            whole += left[: int(size, 16)]
+            left = left[int(size, 16) + 2 :]
+        self.answer = whole
+        self._done(self, self._status)
+
     def data_received(self, data: bytes) -> None:
+        if self._chunks is not None:
+            self._chunk(data)
+            return
         if self._missing:
             self._missing -= len(data)
             if self.keep:
@@ -69,7 +88,12 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = b""
         self._status = int(data[9:12])
-        at = data.lower().find(b"content-length: ", 0, end + 2)
+        head = data[: end + 2].lower()
+        if b"transfer-encoding: chunked" in head:
+            self._chunks = bytearray()
+            self._chunk(data[end + 4 :])
+            return
+        at = head.find(b"content-length: ")
         size = 0 if at < 0 else int(data[at + 16 : data.index(b"\r", at)])
         self.answer = bytearray(data[end + 4 :]) if self.keep else bytearray()
         self._missing = size - (len(data) - end - 4)

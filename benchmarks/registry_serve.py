@@ -103,7 +103,8 @@ class Ours:
 
                 now = int(time.time() * 1000)
                 for number in range(order["from"], order["to"]):
-                    body = json.dumps({"instance": registration(number)}).encode()
+                    services = order.get("services", SERVICES)
+                    body = json.dumps({"instance": registration(number, services)}).encode()
                     await registry.register(read_instance(body, now_ms=now), by="127.0.0.1")
                     if number % 100 == 0:
                         await asyncio.sleep(0)

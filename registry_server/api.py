@@ -7,7 +7,6 @@ instance, and one that cannot be read hides the status. Reasons for people are i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -22,6 +21,7 @@ from resilient.web.trust import Caller, Trust
 
 from . import bodies
 from .answers import Form
+from .front import REPLICATION, STATUS, Front, beat
 from .packing import Answer
 from .paths import place_of, stamp_of
 from .peers import inbound
@@ -29,18 +29,13 @@ from .peers.cluster import Cluster
 from .ratelimit import RateLimiter
 from .records import Renewal
 from .registry import Registered, Registry
-from .sending import STREAMED, send, stream, takes_gzip
+from .sending import STREAMED, empty, send, stream, takes_gzip
 from .server_status import status_json, status_xml
-from .trust import CHALLENGE, Action, refusal
-
-REPLICATION: Final = "x-netflix-discovery-replication"
+from .trust import Action, refusal
 
 _FORMS = {
     (name, compact): Form.of(format, compact) for name, format in FORMATS.items() for compact in (False, True)
 }
-_HEARTBEAT = {Renewal.RENEWED: 200, Renewal.UNKNOWN: 404, Renewal.NEWER_THERE: 404, Renewal.NEWER_HERE: 409}
-
-_RENEWED: Final = Renewal.RENEWED
 Handler = Callable[[web.Request, tuple[str, ...], bool], Awaitable[web.StreamResponse]]
 
 
@@ -51,15 +46,6 @@ class Refused(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
-
-
-def _empty(status: int, reason: str = "") -> web.Response:
-    response = web.Response(status=status)
-    if reason and reason.isascii() and reason.isprintable():
-        response.headers["Resilient-Error"] = reason
-    if status == 401:
-        response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
-    return response
 
 
 class EurekaApi:
@@ -78,12 +64,13 @@ class EurekaApi:
     ) -> None:
         self._registry = registry
         self._trust = trust
-        self._open = not trust.needs_token
         self._cluster = cluster
         self._zone = zone
         self._offers_delta = delta
         self._limiter = limiter
         self.url = url
+        #: For :func:`resilient.web.server.listen`.
+        self.front = Front(registry, trust)
         # By the number of segments, their fixed words, and the method.
         self._routes: Mapping[str, Mapping[str, Handler]] = {
             "apps": {"GET": self._everything},
@@ -107,56 +94,24 @@ class EurekaApi:
             app.router.add_route("*", base, self.handle)
             app.router.add_route("*", base + "/{tail:.*}", self.handle)
 
-    def front(self, request: web.Request) -> web.Response | None:
-        """A heartbeat, before the router: the way of nearly all requests a registry ever gets.
-
-        None for everything else, and for heartbeats that need a second look.
-        """
-        if request.method != "PUT":
-            return None
-        url = request.rel_url
-        raw = url.raw_path
-        parts = raw.split("/")
-        if (
-            len(parts) != 5
-            or parts[1] != "eureka"
-            or parts[2] != "apps"
-            or not parts[3]
-            or not parts[4]
-            or "%" in raw
-            or REPLICATION in request.headers
-        ):
-            return None
-        if not self._open and (
-            (authorization := request.headers.get(hdrs.AUTHORIZATION)) is None
-            or not self._trust.accepts(authorization)
-            or getattr(request.protocol, "address", "")
-            != ""  # counts against its address until it is vouched for
-        ):
-            try:
-                self._allow(request, Action.JOIN)
-            except Refused as refused:
-                return _empty(refused.status, refused.reason)
-        return self._beat(parts[3].lower(), parts[4], url.raw_query_string)
-
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request below the base paths."""
         try:
             return await self._dispatch(request, request.rel_url.raw_path)
         except Refused as refused:
-            return _empty(refused.status, refused.reason)
+            return empty(refused.status, refused.reason)
         except (WireError, UnicodeError) as error:
-            return _empty(400, str(error) if isinstance(error, WireError) else "not UTF-8")
+            return empty(400, str(error) if isinstance(error, WireError) else "not UTF-8")
 
     async def _dispatch(self, request: web.Request, raw: str) -> web.StreamResponse:
         place = place_of(raw)
         methods = self._methods(place.segments) if place is not None else None
         if place is None or methods is None:
-            return _empty(404)
+            return empty(404)
         method = "GET" if request.method == "HEAD" else request.method
         handler = methods.get(method)
         if handler is None:
-            response = _empty(405)
+            response = empty(405)
             response.headers[hdrs.ALLOW] = ", ".join(sorted(methods))
             return response
         return await handler(request, place.segments, place.v1)
@@ -231,7 +186,7 @@ class EurekaApi:
     async def _application(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._may_fetch(request)
         answer = await self._registry.answers.application_soon(segments[1].lower(), _form(request, v1))
-        return send(request, answer) if answer is not None else _empty(404)
+        return send(request, answer) if answer is not None else empty(404)
 
     async def _vip(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         self._may_fetch(request, limited=False)
@@ -242,7 +197,7 @@ class EurekaApi:
         self._allow(request, Action.READ)
         lease = self._registry.visible(segments[1].lower(), segments[2])
         if lease is None:
-            return _empty(404)
+            return empty(404)
         format = _format(request, v1)
         return send(request, self._registry.answers.instance(lease, format))
 
@@ -250,7 +205,7 @@ class EurekaApi:
         self._allow(request, Action.READ)
         lease = self._registry.visible_anywhere(segments[1])
         if lease is None:
-            return _empty(404)
+            return empty(404)
         return send(request, self._registry.answers.instance(lease, _format(request, v1)))
 
     async def _status(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
@@ -273,26 +228,16 @@ class EurekaApi:
 
     # --- writes
 
-    def _beat(self, service: str, id: str, query: str) -> web.Response:
-        dirty_at = None
-        if query:
-            try:
-                dirty_at = stamp_of(query)
-            except ValueError:
-                return _empty(400, "lastDirtyTimestamp must be a whole number")
-        renewal = self._registry.renew(service, id, dirty_at)
-        return web.Response() if renewal is _RENEWED else web.Response(status=_HEARTBEAT[renewal])
-
     async def _heartbeat(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.JOIN)
         service, id = segments[1].lower(), segments[2]
         query = request.rel_url.raw_query_string
         if not self._from_peer(request, caller):
-            return self._beat(service, id, query)
+            return beat(self._registry, service, id, query) or web.Response()
         try:
             dirty_at = stamp_of(query)
         except ValueError:
-            return _empty(400, "lastDirtyTimestamp must be a whole number")
+            return empty(400, "lastDirtyTimestamp must be a whole number")
         told = request.query.get("overriddenstatus") or None
         renewal = await self._registry.renew_from_peer(service, id, dirty_at, _status_named(told))
         lease = self._registry.table.get(service, id)
@@ -304,7 +249,7 @@ class EurekaApi:
             await response.prepare(request)
             await response.write_eof()
             return response
-        return _empty(_HEARTBEAT[renewal])
+        return empty(STATUS[renewal])
 
     async def _register(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.JOIN)
@@ -314,29 +259,29 @@ class EurekaApi:
         now_ms = int(self._registry.clock.time() * 1000)
         instance = format.read_instance(body, now_ms=now_ms, limits=self._registry.limits)
         if instance.service != segments[1].lower():
-            return _empty(400, "app must be the one named in the path")
+            return empty(400, "app must be the one named in the path")
         done = await self._registry.register(
             instance, by=caller.address, replication=self._from_peer(request, caller)
         )
-        return _empty(507, "the registry is full") if done is Registered.FULL else _empty(204)
+        return empty(507, "the registry is full") if done is Registered.FULL else empty(204)
 
     async def _cancel(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.OWN, self._owner(segments))
         told = self._from_peer(request, caller)
         done = await self._registry.cancel(segments[1].lower(), segments[2], replication=told)
-        return _empty(200 if done else 404)
+        return empty(200 if done else 404)
 
     async def _set_status(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.ACT)
         service, id = segments[1].lower(), segments[2]
         if self._registry.visible(service, id) is None:
-            return _empty(404)
+            return empty(404)
         status = _status_named(_query(request).get("value") or "")
         if status is None:
-            return _empty(400, "value must be UP, DOWN, STARTING, OUT_OF_SERVICE or UNKNOWN")
+            return empty(400, "value must be UP, DOWN, STARTING, OUT_OF_SERVICE or UNKNOWN")
         told = self._from_peer(request, caller)
         done = await self._registry.set_status(service, id, status, self._stamp(request), replication=told)
-        return _empty(200 if done else 404)
+        return empty(200 if done else 404)
 
     async def _clear_status(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.ACT)
@@ -344,16 +289,16 @@ class EurekaApi:
         show = _status_named(_query(request).get("value") or None)
         told = self._from_peer(request, caller)
         done = await self._registry.clear_status(service, id, show, self._stamp(request), replication=told)
-        return _empty(200 if done else 404)
+        return empty(200 if done else 404)
 
     async def _metadata(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.OWN, self._owner(segments))
         service, id, told = segments[1].lower(), segments[2], self._from_peer(request, caller)
         done = await self._registry.add_metadata(service, id, _query(request), replication=told)
-        return _empty(200 if done else 404)
+        return empty(200 if done else 404)
 
     async def _asg(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
-        return _empty(400, "auto scaling groups exist on AWS only")
+        return empty(400, "auto scaling groups exist on AWS only")
 
     async def _batch(self, request: web.Request, segments: tuple[str, ...], v1: bool) -> web.Response:
         caller = self._allow(request, Action.ACT)

@@ -17,11 +17,17 @@ from resilient.web.server import Listener, listen
 from resilient.web.trust import Trust
 
 from . import bodies, renewals
+from .announcing import Announcer
 from .api import EurekaApi
 from .board import Board
+from .board_actor import UiActor
+from .board_source import UiSource
 from .engine import MemoryEngine
 from .feed.actions import Actions
 from .feed.hub import Feed
+from .foreign import Foreign
+from .metrics import RegistryMetrics
+from .metrics_routes import MetricsRoutes
 from .peers.cluster import Cluster
 from .ratelimit import RateLimiter
 from .records import Cause, Change
@@ -30,6 +36,7 @@ from .settings import Settings
 from .snapshots_file import Keeper
 from .tools import Tools
 from .trust import Action, refusal
+from .turbine import Turbine
 from .views import Views
 
 _log = logging.getLogger("resilient.registry")
@@ -63,6 +70,7 @@ class RegistryApp:
         self.actions = Actions(clock)
         self.stalls = Stalls(clock=clock)
         self.keeper = Keeper(self.registry, settings.snapshot) if settings.snapshot else None
+        self.announcer = Announcer(zone=settings.zone, token=settings.token) if settings.mdns else None
         self.views = Views(
             self.registry,
             self.board,
@@ -73,6 +81,25 @@ class RegistryApp:
             stalls=self.stalls,
             keeper=self.keeper,
         )
+        self.foreign = Foreign(
+            clock,
+            rng or Random(),
+            watched=lambda: self.feed.watch.on,
+            loopback=self._is_loopback,
+            knows=lambda name: bool(self.registry.table.leases(name)),
+        )
+        self.registry.subscribe(self.foreign.heard)
+        self.source = UiSource(
+            self.registry,
+            self.board,
+            self.foreign.rows,
+            self.views,
+            self.actions,
+            url=lambda: self.url,
+            replicas=self.cluster.replicas,
+        )
+        self.actor = UiActor(self.registry, self.source, self.feed, self.actions)
+        self.board.listen(pushed=self.actor.pushed)
         self.api = EurekaApi(
             self.registry,
             self.trust,
@@ -80,6 +107,16 @@ class RegistryApp:
             zone=settings.zone,
             delta=settings.delta,
             limiter=None if settings.rates is None else RateLimiter(clock, settings.rates),
+        )
+        self.metrics = RegistryMetrics(
+            self.registry,
+            self.cluster,
+            self.board,
+            self.feed,
+            self.stalls,
+            keeper=self.keeper,
+            ready=lambda: self._started and self.cluster.ready,
+            refused=lambda: None if self.listener is None else self.listener.counts,
         )
         #: ``http://host:port/eureka/`` once it listens; what clients are configured with.
         self.url = ""
@@ -92,7 +129,7 @@ class RegistryApp:
     def _make_app(self) -> web.Application:
         app = web.Application()
         self.api.mount(app)
-        Tools(
+        tools = Tools(
             self.views,
             self.board,
             self.trust,
@@ -100,7 +137,13 @@ class RegistryApp:
             self.actions,
             ready=lambda: self._started and self.cluster.ready,
             opens_in=lambda: self.cluster.opens_in,
-        ).mount(app)
+        )
+        tools.mount(app)
+        lists_itself = not self.trust.needs_read_token
+        MetricsRoutes(self.metrics, self.registry.table, tools.guarded, lists_itself=lists_itself).mount(app)
+        Turbine(self.board._processes.values, self.registry.clock, watch=self.feed.watch).install(
+            app, tools.guarded
+        )
         mounted = self.settings.ui and self._mount_ui(app)
         app.router.add_get("/", _front_page(mounted))
         # A base URL configured with a slash too many ("//eureka/apps") is common, and means no harm.
@@ -109,6 +152,7 @@ class RegistryApp:
 
     def _mount_ui(self, app: web.Application) -> bool:
         try:
+            from dashboard import rights
             from dashboard.app import mount
         except ImportError as missing:
             _log.warning("the web UI is not installed: %s", missing)
@@ -117,8 +161,28 @@ class RegistryApp:
         def allow(request: web.Request) -> int:
             return refusal(self.trust, self.trust.caller(request.remote, request.headers), Action.READ)
 
-        mount(app, self.views, clock=self.registry.clock, allow=allow, watch=self.feed.watch)
+        def may_act(request: web.Request) -> tuple[int, str]:
+            wide = not self._is_loopback()
+            return rights.page_may_act(self.trust, request.remote, request.headers, bound_wide=wide)
+
+        def roles(request: web.Request) -> list[str]:
+            wide = not self._is_loopback()
+            return rights.roles(self.trust, request.remote, request.headers, bound_wide=wide)
+
+        mount(
+            app,
+            self.source,
+            clock=self.registry.clock,
+            allow=allow,
+            roles=roles,
+            may_act=may_act,
+            actor=self.actor,
+            watch=self.feed.watch,
+        )
         return True
+
+    def _is_loopback(self) -> bool:
+        return self.listener is not None and self.listener.is_loopback
 
     def _heard(self, change: Change) -> None:
         """Who signed out is not silent, it is gone: so are the circuits it told of."""
@@ -144,6 +208,8 @@ class RegistryApp:
         if self.keeper is not None:
             self.keeper.start()
         self._started = True
+        if self.announcer is not None and not self.listener.is_loopback:
+            self.announcer.start(self.listener.host, self.port)
         if not self.listener.is_loopback and not self.settings.token:
             _log.warning(
                 "anybody who reaches %s:%d may register and read; set a token (--token, or "
@@ -156,10 +222,13 @@ class RegistryApp:
     async def stop(self) -> None:
         """Stop listening, let requests end, and stop sweeping. Harmless when called twice."""
         self._started = False
+        if self.announcer is not None:
+            await self.announcer.stop()
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
+        await self.foreign.close()
         listener, self.listener = self.listener, None
         if listener is not None:
             await listener.close()
@@ -175,6 +244,9 @@ class RegistryApp:
             await asyncio.sleep(period)
             try:
                 await self.registry.sweep()
+                await self.source.ticked()
+                self.foreign.tick()
+                await self.actor.tick()
             except Exception:
                 _log.exception("a sweep failed; the next one comes in %gs", period)
 

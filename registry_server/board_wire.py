@@ -1,32 +1,18 @@
-"""What a process pushes about its circuits: read with suspicion, kept small."""
+"""What is known of a circuit from one process, and the pieces that a push is read with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from resilient.circuits.latency import Histogram
+import orjson
+
+from resilient.circuits import brief
 from resilient.errors import WireError
 
 #: Every outcome a snapshot counts; the ones that are missing count nothing.
-COUNTS = (
-    "success",
-    "failure",
-    "timeout",
-    "excluded",
-    "void",
-    "short_circuited",
-    "rejected",
-    "fallback_success",
-    "fallback_failure",
-    "fallback_rejected",
-    "late",
-    "slow",
-    "response_from_cache",
-    "collapsed",
-    "retried",
-    "retry_denied",
-)
+COUNTS = brief.WORDS
 MODES = frozenset({"auto", "open", "closed"})
 STATES = frozenset({"closed", "open", "half-open", "forced-open", "forced-closed"})
 
@@ -35,121 +21,156 @@ MAX_CIRCUITS = 2000
 MAX_NAME = 256
 MAX_ERROR = 300
 MAX_BUCKETS = 2048
+MAX_SETTINGS = 64
+MAX_BALANCED = 20 * 50
 
-_BIGGEST = 1e15
-#: A process that says nothing for longer than this would be forgotten between two pushes.
-_LONGEST_INTERVAL = 15.0
-_LATENCIES = ("mean", "p50", "p90", "p95", "p99", "max")
+BIGGEST = 1e15
+#: Seconds one period of latencies counts, and how many periods there are.
+PERIOD_KEPT, PERIODS = 60.0, 7
 
 
-class Snapshot(NamedTuple):
-    """One circuit of one process at one moment. Durations are seconds."""
+class Period(NamedTuple):
+    """Some seconds of latencies: counts from bucket ``lowest`` on; sum and longest in seconds."""
 
-    name: str
-    group: str
-    target: str | None
-    state: str
-    since: float
-    retry_in: float | None
-    window: float
-    counts: dict[str, int]
-    calls: int
-    rate: float
-    in_flight: int
-    limit: int | None
-    latency: dict[str, float]
-    histogram: Histogram | None
-    timeout: float | None
-    last_error: str
-    min_calls: int
-    error_threshold: float
-    #: ``open``, ``closed`` or ``auto``, until when (seconds since the epoch), why and who, and the last
-    #: command from the feed that it has applied.
+    lowest: int
+    counts: Sequence[int]
+    total: float
+    longest: float
+
+
+NO_PERIOD = Period(0, (), 0.0, 0.0)
+
+
+class Heard:
+    """A period as it came, read only when somebody wants to know: most are replaced before.
+
+    ``raw`` is its JSON. Neither that nor what is read from it is anything the garbage collector looks at:
+    there may be hundreds of thousands.
+    """
+
+    __slots__ = ("_counts", "_longest", "_lowest", "_raw", "_total", "at", "number")
+
+    def __init__(self, number: int, at: float, raw: bytes | None = None, period: Period = NO_PERIOD) -> None:
+        self.number = number
+        self.at = at
+        self._raw = raw
+        self._lowest, self._counts, self._total, self._longest = period
+
+    @property
+    def period(self) -> Period:
+        """What it says; nothing, if that makes no sense."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            try:
+                _, lowest, counts, total, longest = orjson.loads(raw)
+                if lowest <= MAX_BUCKETS and 0 < len(counts) <= MAX_BUCKETS:
+                    whole([lowest], 1)
+                    found = array("q", whole(counts, len(counts)))
+                    self._total, self._longest = real(total), real(longest)
+                    self._lowest, self._counts = lowest, found
+            except (TypeError, ValueError):
+                pass
+        return Period(self._lowest, self._counts, self._total, self._longest)
+
+
+def real(value: Any) -> float:
+    """A number from 0 on; ValueError for anything else."""
+    if type(value) not in (int, float) or not 0 <= value <= BIGGEST:
+        raise ValueError(value)
+    return float(value)
+
+
+def whole(values: Any, n: int) -> list[int]:
+    """So many whole numbers from 0 on; ValueError for anything else."""
+    if type(values) is not list or len(values) != n or set(map(type, values)) != {int}:
+        raise ValueError(values)
+    if min(values) < 0 or max(values) > BIGGEST:
+        raise ValueError(values)
+    return values
+
+
+class About(NamedTuple):
+    """What seldom changes of a circuit. Durations are seconds."""
+
+    group: str = ""
+    target: str | None = None
+    window: float = 10.0
+    limit: int | None = None
+    timeout: float | None = None
+    min_calls: int = 20
+    error_threshold: float = 0.5
+    trials: int = 1
+    observe: bool = False
+
+
+class Hold(NamedTuple):
+    """A circuit held by hand, and the last command from the feed that it obeyed."""
+
     mode: str = "auto"
-    mode_until: float | None = None
-    mode_reason: str = ""
-    mode_by: str = ""
+    until: float | None = None
+    reason: str = ""
+    by: str = ""
     command: str = ""
 
 
+NO_HOLD = Hold()
+ABOUT = About()
+
+
+class Said:
+    """The last word of one process on one circuit. ``turned_at`` and ``probe_at`` are monotonic seconds."""
+
+    __slots__ = (
+        "about", "bad", "calls", "counts", "hold", "in_flight", "last_error", "latency", "name", "periods",
+        "probe_at", "rate", "settings", "slow", "state", "trials", "turned_at", "why",
+    )  # fmt: skip
+
+    def __init__(self, name: str, about: About) -> None:
+        self.name = name
+        self.about = about
+        self.state = "closed"
+        self.turned_at = 0.0
+        self.probe_at: float | None = None
+        self.counts: Sequence[int] = (0,) * len(COUNTS)
+        self.calls = self.bad = self.slow = self.in_flight = self.trials = 0
+        self.rate = 0.0
+        self.periods: tuple[Heard, ...] = ()
+        self.latency: Mapping[str, float] = {}
+        self.last_error = ""
+        self.hold = NO_HOLD
+        self.settings: tuple[tuple[str, ...], ...] = ()
+        self.why: dict[str, Any] | None = None
+
+    @property
+    def command(self) -> str:
+        """The id of the last command from the feed that it obeyed."""
+        return self.hold.command
+
+    def fresh(self, now: float, most: int = PERIODS) -> list[Period]:
+        """The latencies of the last minute, of the last ``most`` periods at most."""
+        return [one.period for one in self.periods[-most:] if now - one.at < PERIOD_KEPT]
+
+
 class Push(NamedTuple):
-    """One message of one process: all its circuits, by name."""
+    """One message of one process. ``circuits`` holds those it speaks of, by name; with ``full``, that is all
+    it has."""
 
     service: str
     instance: str
     worker: str
     interval: float
-    circuits: dict[str, Snapshot]
+    full: bool
+    circuits: dict[str, Said]
+    gone: tuple[str, ...] = ()
+    balanced: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    #: The short form: it stands on what was said before.
+    short: bool = False
 
 
-def read_push(body: Mapping[str, object]) -> Push:
-    """Read a push; :class:`WireError` names the first field that makes no sense.
-
-    Unknown fields are ignored.
-    """
-    if not isinstance(body, Mapping):
-        raise WireError("body: an object was expected")
-    rows = body.get("circuits", ())
-    if not isinstance(rows, (list, tuple)):
-        raise WireError("circuits: a list was expected")
-    if len(rows) > MAX_CIRCUITS:
-        raise WireError(f"circuits: {len(rows)} are too many, at most {MAX_CIRCUITS} are taken")
-    circuits = {}
-    for place, row in enumerate(rows):
-        snapshot = _snapshot(row, f"circuits[{place}]")
-        circuits[snapshot.name] = snapshot
-    interval = _number(body, "interval", "", 5.0)
-    return Push(
-        _text(body, "service", "", required=True).lower(),
-        _text(body, "instance", "", required=True),
-        _text(body, "worker", ""),
-        min(max(interval, 0.5), _LONGEST_INTERVAL),
-        circuits,
-    )
-
-
-def _snapshot(row: object, where: str) -> Snapshot:
-    if not isinstance(row, Mapping):
-        raise WireError(f"{where}: an object was expected")
-    at = where + "."
-    state = _text(row, "state", at) or "closed"
-    if state not in STATES:
-        raise WireError(f"{at}state: one of {', '.join(sorted(STATES))} was expected")
-    mode = _text(row, "mode", at) or "auto"
-    if mode not in MODES:
-        raise WireError(f"{at}mode: one of {', '.join(sorted(MODES))} was expected")
-    counts = _object(row, "counts", at)
-    latency = _object(row, "latency", at)
-    return Snapshot(
-        name=_text(row, "name", at, required=True),
-        group=_text(row, "group", at),
-        target=_text(row, "target", at) or None,
-        state=state,
-        since=_number(row, "since", at),
-        retry_in=_optional(row, "retry_in", at),
-        window=_number(row, "window", at, 10.0),
-        counts={name: int(_number(counts, name, at + "counts.")) for name in COUNTS},
-        calls=int(_number(row, "calls", at)),
-        rate=_number(row, "rate", at),
-        in_flight=int(_number(row, "in_flight", at)),
-        limit=None if row.get("limit") is None else int(_number(row, "limit", at)),
-        latency={name: _number(latency, name, at + "latency.") for name in _LATENCIES if name in latency},
-        histogram=_histogram(row.get("histogram"), at),
-        timeout=_optional(row, "timeout", at),
-        last_error=_text(row, "last_error", at, most=None)[:MAX_ERROR],
-        min_calls=int(_number(row, "min_calls", at, 20)),
-        error_threshold=_number(row, "error_threshold", at, 0.5),
-        mode=mode,
-        mode_until=_optional(row, "mode_until", at),
-        mode_reason=_text(row, "mode_reason", at, most=None)[:MAX_ERROR],
-        mode_by=_text(row, "mode_by", at, most=None)[:MAX_NAME],
-        command=_text(row, "command", at),
-    )
-
-
-def _text(
+def text(
     row: Mapping[str, object], field: str, at: str, *, required: bool = False, most: int | None = MAX_NAME
 ) -> str:
+    """A text, "" if it is left out."""
     value = row.get(field)
     if value is None and not required:
         return ""
@@ -160,38 +181,27 @@ def _text(
     return value
 
 
-def _number(row: Mapping[str, object], field: str, at: str, default: float = 0.0) -> float:
+def number(row: Mapping[str, object], field: str, at: str, default: float = 0.0) -> float:
+    """A number from 0 on."""
     value = row.get(field)
     if value is None:
         return default
     # bool is an int in Python, but not on the wire.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _BIGGEST:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= BIGGEST:
         raise WireError(f"{at}{field}: a number from 0 was expected")
     return float(value)
 
 
-def _optional(row: Mapping[str, object], field: str, at: str) -> float | None:
-    return None if row.get(field) is None else _number(row, field, at)
+def optional(row: Mapping[str, object], field: str, at: str) -> float | None:
+    """A number, or None."""
+    return None if row.get(field) is None else number(row, field, at)
 
 
-def _object(row: Mapping[str, object], field: str, at: str) -> Mapping[str, object]:
+def object_of(row: Mapping[str, object], field: str, at: str) -> Mapping[str, object]:
+    """An object, empty if it is left out."""
     value = row.get(field)
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise WireError(f"{at}{field}: an object was expected")
     return value
-
-
-def _histogram(value: object, at: str) -> Histogram | None:
-    if not value:
-        return None
-    if not isinstance(value, (list, tuple)) or len(value) > MAX_BUCKETS:
-        raise WireError(f"{at}histogram: a list of at most {MAX_BUCKETS} pairs was expected")
-    for pair in value:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or any(type(one) is not int for one in pair):
-            raise WireError(f"{at}histogram: pairs of bucket and count were expected")
-    try:
-        return Histogram.unpack(value)
-    except ValueError as error:
-        raise WireError(f"{at}histogram: {error}") from None

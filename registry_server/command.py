@@ -28,8 +28,8 @@ _FILES = 16_384
 _ABOUT = "Run a service registry that speaks Eureka's protocol."
 _MORE = """
 Each option can be given in the environment: RESILIENT_REGISTRY_HOST, _PORT, _TOKEN, _READ_TOKEN, _ZONE,
-_PEERS, _PEER_WAIT, _SNAPSHOT, _MAX_INSTANCES, _DELTA, _RATE_LIMIT, _SELF_PRESERVATION, _STRICT_EUREKA (the
-last four on or off).
+_PEERS, _PEER_WAIT, _SNAPSHOT, _MAX_INSTANCES, _DELTA, _MDNS, _RATE_LIMIT, _SELF_PRESERVATION, _STRICT_EUREKA
+(the last five on or off).
 The first line on standard output is the URL to configure services with. Ctrl-C ends it.
 """
 
@@ -84,6 +84,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="answer 403 to clients that ask for changes only; they then fetch everything",
     )
     parser.add_argument(
+        "--no-mdns",
+        dest="mdns",
+        action="store_false",
+        default=None,
+        help="do not announce this registry on the local network; one that listens on loopback never is",
+    )
+    parser.add_argument(
         "--rate-limit",
         action="store_true",
         default=None,
@@ -126,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
             rate_limit=args.rate_limit,
             self_preservation=args.self_preservation,
             strict_eureka=args.strict,
+            mdns=args.mdns,
             snapshot=args.snapshot,
             max_instances=args.max_instances,
         )
@@ -149,7 +157,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> int:
         await registry.start()
     except OSError as error:
         return _fail(_why(error, settings))
-    keeper = Housekeeper(registry.registry)
+    keeper = Housekeeper(registry.registry, lambda: registry.board.placed)
     keeper.start()
     try:
         _announce(registry, as_json=as_json)

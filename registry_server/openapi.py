@@ -188,6 +188,15 @@ _PATHS: _Row = {
             },
         }
     },
+    "/resilient/v1/prometheus/targets": {
+        "get": _get(
+            "Whom Prometheus should scrape",
+            "Its HTTP service discovery: the registry itself, and the instances whose metadata tell of "
+            "metrics (`prometheus.path`, `management.path`), see docs/operating.md.",
+            {"200": _json("The targets.", _list("ScrapeTarget"))},
+            [_query("service", "Only these services; up to 64 names, separated by commas.", _TEXT)],
+        )
+    },
     "/resilient/v1/openapi.json": {
         "get": _get(
             "This description",

@@ -228,6 +228,12 @@ SCHEMAS: _Row = {
             "conflict": _says(_PLACES, "Rows whose stamps make no sense."),
         }
     ),
+    "ScrapeTarget": _object(
+        {
+            "targets": _says(_TEXTS, "HOST:PORT, one."),
+            "labels": {"type": "object", "additionalProperties": _TEXT},
+        }
+    ),
     "Sent": _object({"id": _TEXT, "delivered": _says(_WHOLE, "Processes it was sent to.")}),
     "Action": _object(
         {

@@ -9,10 +9,21 @@ from aiohttp import hdrs, web
 from resilient.web.sliced import sliced
 
 from .packing import Answer
+from .trust import CHALLENGE
 
 #: Plain bytes from which on a list is sent piece by piece.
 STREAMED = 4 * 1024 * 1024
 _VARY = "Accept, Accept-Encoding, X-Eureka-Accept"
+
+
+def empty(status: int, reason: str = "") -> web.Response:
+    """A status without a body, as Eureka's clients want it; ``reason`` for people, in a header."""
+    response = web.Response(status=status)
+    if reason and reason.isascii() and reason.isprintable():
+        response.headers["Resilient-Error"] = reason
+    if status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
+    return response
 
 
 def takes_gzip(request: web.Request) -> bool:

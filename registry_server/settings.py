@@ -26,6 +26,7 @@ class Settings:
     removed; Eureka's own server takes 2. ``peers`` are the other registries, and ``peer_wait`` the seconds
     reads are refused at most while none of them gives its list. ``delta`` offers clients the changes alone.
     ``rates`` limits fetches. ``snapshot`` is the file the directory is kept in over a restart, "" for none.
+    ``mdns`` announces it on the local network, unless it is bound to loopback.
     ``max_instances`` is how many the registry takes, a tenth of them in one service; ``caps`` overrules it.
     ``strict`` is that of :class:`.leases.LeaseTable`, and makes the factor 2.
     ConfigError for what cannot work."""
@@ -41,6 +42,7 @@ class Settings:
     peer_wait: float = WAIT
     peer_timing: Timing = field(default_factory=Timing)
     delta: bool = True
+    mdns: bool = True
     rates: Rates | None = None
     strict: bool = False
     snapshot: str = ""
@@ -98,6 +100,7 @@ def read_settings(
     rate_limit: bool | None = None,
     self_preservation: bool | None = None,
     strict_eureka: bool | None = None,
+    mdns: bool | None = None,
     snapshot: str | None = None,
     max_instances: int | None = None,
     env: Mapping[str, str] | None = None,
@@ -116,6 +119,7 @@ def read_settings(
         peers=_peers(_text("PEERS", peers, "", env)),
         peer_wait=peer_wait if peer_wait is not None else _seconds("PEER_WAIT", WAIT, env),
         delta=_switch("DELTA", delta, True, env),
+        mdns=_switch("MDNS", mdns, True, env),
         rates=Rates() if _switch("RATE_LIMIT", rate_limit, False, env) else None,
         preservation=PreservationPolicy(enabled=_switch("SELF_PRESERVATION", self_preservation, True, env)),
         snapshot=_text("SNAPSHOT", snapshot, "", env),

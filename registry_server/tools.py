@@ -21,22 +21,24 @@ Errors are ``{"error": {"code": "...", "message": "..."}}``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 
 from aiohttp import hdrs, web
 
 from resilient.errors import WireError
 from resilient.eureka import json
-from resilient.eureka.limits import BATCH, LIMITS, Limits, canonical_id
+from resilient.eureka.limits import LIMITS, Limits, canonical_id
 from resilient.web.guard import caller_of
 from resilient.web.problems import problem
 from resilient.web.trust import Trust
 
 from . import bodies, openapi, renewals
-from .board import Board
+from .board import Board, Unknown
+from .board_push import parse
 from .feed.actions import Actions
 from .feed.hub import Feed
 from .feed.route import FeedRoute
+from .slices import sliced
 from .trust import CHALLENGE, Action, refusal
 from .views import Row, Views
 
@@ -84,23 +86,25 @@ class Tools:
     def mount(self, app: web.Application) -> None:
         """Add the routes."""
         router = app.router
-        router.add_get("/resilient/v1/feed", self._guarded(self._route.handle), allow_head=False)
-        router.add_get("/resilient/v1/services", self._guarded(self._services))
-        router.add_get("/resilient/v1/services/{name}", self._guarded(self._service))
-        router.add_get("/resilient/v1/instances/{id:.+}", self._guarded(self._instance))
-        router.add_get("/resilient/v1/changes", self._guarded(self._changes))
-        router.add_get("/resilient/v1/node", self._guarded(self._node))
-        router.add_get("/resilient/v1/circuits", self._guarded(self._circuits))
-        router.add_post("/resilient/v1/circuits", self._guarded(self._push, Action.JOIN))
-        router.add_post("/resilient/v1/renewals", self._guarded(self._renew, Action.JOIN))
-        router.add_get("/resilient/v1/actions", self._guarded(self._asked))
-        router.add_post("/resilient/v1/actions", self._guarded(self._ask, Action.ACT))
-        router.add_get("/resilient/v1/openapi.json", self._guarded(self._openapi))
+        router.add_get("/resilient/v1/feed", self.guarded(self._route.handle), allow_head=False)
+        router.add_get("/resilient/v1/services", self.guarded(self._services))
+        router.add_get("/resilient/v1/services/{name}", self.guarded(self._service))
+        router.add_get("/resilient/v1/instances/{id:.+}", self.guarded(self._instance))
+        router.add_get("/resilient/v1/changes", self.guarded(self._changes))
+        router.add_get("/resilient/v1/node", self.guarded(self._node))
+        router.add_get("/resilient/v1/circuits", self.guarded(self._circuits))
+        router.add_post("/resilient/v1/circuits", self.guarded(self._push, Action.JOIN))
+        router.add_post("/resilient/v1/renewals", self.guarded(self._renew, Action.JOIN))
+        router.add_get("/resilient/v1/actions", self.guarded(self._asked))
+        router.add_post("/resilient/v1/actions", self.guarded(self._ask, Action.ACT))
+        router.add_get("/resilient/v1/openapi.json", self.guarded(self._openapi))
         router.add_get("/health/live", self._live)
         router.add_get("/health/ready", self._is_ready)
         self._route.install(app)
 
-    def _guarded(self, handler: Handler, action: Action = Action.READ) -> Handler:
+    def guarded(self, handler: Handler, action: Action = Action.READ) -> Handler:
+        """``handler`` for those who may do that."""
+
         async def guarded(request: web.Request) -> web.StreamResponse:
             caller = caller_of(request, self._trust)
             status = refusal(self._trust, caller, action)
@@ -183,7 +187,8 @@ class Tools:
     async def _circuits(self, request: web.Request) -> web.Response:
         if "watch" in request.query:
             self._feed.watch.glance()
-        return answer(self._views.circuits())
+        body = await sliced(_listed(self._board))
+        return web.Response(body=body, headers={**_JSON, hdrs.CACHE_CONTROL: "no-store"})
 
     async def _renew(self, request: web.Request) -> web.StreamResponse:
         format, body = await bodies.read_text(request, renewals.MOST_BYTES)
@@ -192,7 +197,13 @@ class Tools:
         return answer(self._views.renew(body))
 
     async def _push(self, request: web.Request) -> web.Response:
-        push = self._board.put(await _object(request, bodies.PUSH, BATCH))
+        format, body = await bodies.read_text(request, bodies.PUSH)
+        if format.name != "json":
+            raise problem(415, "unsupported-type", "Content-Type must be application/json")
+        try:
+            push = await sliced(self._board.putting(parse(body)))
+        except Unknown as unknown:
+            raise problem(409, "unknown-process", str(unknown)) from None
         for circuit in push.circuits.values():
             if circuit.command:
                 self._actions.confirm(circuit.command, push.service, push.instance, push.worker)
@@ -226,6 +237,15 @@ class Tools:
 
     async def _is_ready(self, request: web.Request) -> web.Response:
         return answer({"status": "UP"}) if self._ready() else answer({"status": "STARTING"}, 503)
+
+
+def _listed(board: Board) -> Generator[None, None, bytes]:
+    """All circuits as JSON, step by step."""
+    pieces = []
+    for row in (yield from board.viewing()):
+        pieces.append(json.dump(row))
+        yield
+    return b"[%b]" % b",".join(pieces)
 
 
 async def _object(request: web.Request, most: int, limits: Limits) -> dict[str, object]:

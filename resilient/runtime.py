@@ -180,7 +180,9 @@ class Runtime:
             elif old.get(name) is listed:
                 up[name] = self._up[name]
             else:
-                up[name] = tuple(one for one in listed if one.status is Status.UP)
+                up[name] = getattr(listed, "up", None) or tuple(  # the feed's copy has sorted them out
+                    [one for one in listed if one.status is Status.UP]
+                )
         self._up = up
         self._directory = directory
         self._seeker.wake(touched)
@@ -235,7 +237,7 @@ class Runtime:
             from .discovery.locate import locate
             from .discovery.tasks import Discovery
 
-            ours = Ours(self.circuits, self.settings, self._registered)
+            ours = Ours(self.circuits, self.settings, self._registered, self.clock, self.balancer.report)
             self._discovery = discovery = Discovery(
                 self.settings,
                 partial(locate, self.settings),
@@ -244,9 +246,7 @@ class Runtime:
                 rng=self._rng,
                 publish=self.events.publish,
                 on_directory=self._learn,
-                circuits=ours.report,
-                who=ours.who,
-                on_command=ours.obey,
+                **ours.wires(),
             )
             background = shared()
             self._leave_background = background.on_stop(discovery.stop)

@@ -64,6 +64,8 @@ class Feed:
         self._part = 0
         self._clockwork: asyncio.Task[None] | None = None
         self._closed = False
+        #: Readers that were too slow, and cut for it.
+        self.cut = 0
         self._leave_registry = registry.subscribe(self._heard)
 
     def __len__(self) -> int:
@@ -91,7 +93,8 @@ class Feed:
     def leave(self, reader: Reader) -> None:
         """It is gone. Harmless when called twice."""
         reader.close()
-        self._readers.pop(reader, None)
+        if self._readers.pop(reader, self) is None and reader.cut:
+            self.cut += 1
         if (key := reader.wish.instance) is not None and (same := self._by_instance.get(key)) is not None:
             same.pop(reader, None)
             if not same:

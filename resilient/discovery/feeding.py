@@ -192,7 +192,7 @@ class Feeder:
         before = self._mirror.directory
         touched = self._mirror.changed(changes)
         if touched:
-            self._poller.spread(before, touched)
+            self._poller.spread(before, touched, self._mirror.moved)
         if self._mirror.live:
             self._hurried = False
         elif not self._hurried and not self._mirror.position:

@@ -67,16 +67,17 @@ async def announce(
     zone: str = "default",
     *,
     token: str = "",
+    version: str = "",
     interfaces: Iterable[str] | None = None,
     clock: Clock = SYSTEM,
 ) -> Announcement | None:
     """Announce the registry at ``url``; ``None`` if nobody else could reach it there (loopback).
 
     The host must be an address of this machine, or a wildcard for all of them. With a ``token``, the
-    announcement is signed with it, and goes on being signed until it is closed.
+    announcement is signed with it, and goes on being signed until it is closed. ``version`` is for people.
     """
     parts = urlsplit(RegistryAddress.parse(url).url)
-    addresses = _own_addresses(parts.hostname or "")
+    addresses = own_addresses(parts.hostname or "")
     if not addresses:
         return None
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -86,7 +87,12 @@ async def announce(
         f"{name}.{SERVICE_TYPE}",
         port=port,
         parsed_addresses=addresses,
-        properties={"path": parts.path, "scheme": parts.scheme, "zone": zone},
+        properties={
+            "path": parts.path,
+            "scheme": parts.scheme,
+            "zone": zone,
+            **({"version": version} if version else {}),
+        },
         server=f"resilient-{name}.local.",
     )
     if token:
@@ -215,7 +221,7 @@ def _word(value: bytes | None) -> str:
     return text if text.isprintable() else ""
 
 
-def _own_addresses(host: str) -> list[str]:
+def own_addresses(host: str) -> list[str]:
     """IPv4 addresses under which others on the network reach ``host``; none for loopback."""
     try:
         address = ipaddress.ip_address(host)
@@ -227,5 +233,5 @@ def _own_addresses(host: str) -> list[str]:
         return [host]
     import ifaddr  # comes with zeroconf
 
-    every = [str(one.ip) for adapter in ifaddr.get_adapters() for one in adapter.ips if one.is_IPv4]
-    return [one for one in every if not ipaddress.ip_address(one).is_loopback]
+    every = {str(one.ip) for adapter in ifaddr.get_adapters() for one in adapter.ips if one.is_IPv4}
+    return sorted(one for one in every if not ipaddress.ip_address(one).is_loopback)

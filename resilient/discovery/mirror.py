@@ -7,10 +7,9 @@ do not believe to be gone yet. It is never given up for want of news.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple, Protocol
 
 from ..clock import SYSTEM, Clock
 from ..eureka.fingerprint import directory_hash
@@ -18,6 +17,7 @@ from ..model import Action, Directory, Instance
 from .copy import Copy
 from .feed import Change, Position, Trail, last_words
 from .grace import Grace
+from .listing import Fetch, Listing, differ, news, older
 
 #: Registries list changes for three minutes; after so long without news we no longer rely on that.
 CHANGES_LAST = 120.0
@@ -32,31 +32,6 @@ WITNESSES = 2
 #: A full answer whose fingerprint contradicts its content is refused so many times in a row.
 PATIENCE = 3
 _NOTHING: frozenset[str] = frozenset()
-
-
-class Listing(Protocol):
-    """What `eureka.json.read_applications` gives; entries that were skipped are only counted."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def entries(self) -> list[tuple[Action, Instance]]: ...
-    @property
-    def skipped(self) -> int: ...
-
-
-class Fetch(NamedTuple):
-    """What to ask for. ``elsewhere`` is the registry that should not be asked again, if there is another.
-
-    ``asked`` is when, by the monotonic clock: an answer may be on its way for long, and speaks of then.
-    """
-
-    full: bool
-    generation: int
-    asked: float
-    elsewhere: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +87,10 @@ class Mirror:
         self._gap = False  # the feed left something out: what it tells now cannot be built upon
         self._suspect = False  # what it told does not agree with its fingerprint, and is not served
         self._unserved: set[str] = set()
+        #: Of what was learned last: the services that are others now, and those of them that gained or lost
+        #: instances; ``None``: all may be.
+        self.touched: Set[str] | None = None
+        self.moved: Set[str] | None = None
         self.directory = Directory()
 
     @property
@@ -234,6 +213,7 @@ class Mirror:
             if self._doubt and self._doubt.missing.pop((instance.service, instance.id), None):
                 self._unserved.add(instance.service)
         self._unserved |= copy.done()
+        self.moved = copy.moved
         self._theirs = copy.directory
         self._position = fresh[-1].at
         if any(one.instance is None for one in fresh):
@@ -243,6 +223,7 @@ class Mirror:
             return _NOTHING
         if self._suspect:  # it lagged behind a list that was newer than its position said
             self._suspect = self._want_full = False
+            self.moved = None
         self._heard_at = self._clock.monotonic()
         return self._serve_changes()
 
@@ -251,9 +232,11 @@ class Mirror:
             self._doubt = None
         touched, self._unserved = self._unserved, set()
         before = self.directory
+        if self._grace or self._doubt is not None:
+            self.moved = None
         patch = self._grace and self._doubt is None
         served = self._grace.patched(before, self._theirs, touched) if patch else self._served()
-        different = {name for name in touched if served.instances(name) != before.instances(name)}
+        different = {name for name in touched if differ(served.instances(name), before.instances(name))}
         if different:
             self.directory = served
         return different
@@ -304,39 +287,56 @@ class Mirror:
                 self._grace.begin(self.directory, fresh)
             self._epoch = at.epoch
         self._theirs = fresh
+        self._copy = None
         self._want_full = False
-        self._full_due = self._clock.monotonic() + FULL_EVERY * self._rng.uniform(0.9, 1.1)
+        self._full_due = self._full_from_now()
         self._taken(fetch, source, page)
 
     def _take_delta(self, fetch: Fetch, source: str, page: Listing, at: Position | None) -> None:
         known = self._position
         moved = known is not None and at is not None and at.epoch != known.epoch
-        if source != self._source or moved or _older(page.version, self._version):
+        if source != self._source or moved or older(page.version, self._version):
             # Another registry, or the same one after a restart: its changes build on another list.
             self._want_full = True
             self.anew = moved
             return
         if self._gap or (known is not None and at is not None and at < known):
             return  # while it was on its way, the feed has told more
-        after = self._theirs.apply(_news(self._theirs, page.entries))
-        if page.fingerprint != directory_hash(after) and self._complete and not page.skipped:
+        patched = self._grace or self._doubt is not None or self._suspect or self._unserved
+        copy = self._copy or Copy(self._theirs)
+        for action, instance in news(page.entries):
+            copy.change(action, instance)
+        touched = copy.done()
+        if page.fingerprint != copy.fingerprint and self._complete and not page.skipped:
+            self._copy = None
             self._want_full = True  # and what was merged is thrown away: it is known to be wrong
             return
         self._grace.heard(page.entries)
-        self._theirs = after
+        self._copy = copy
+        self._theirs = copy.directory
         self._position = at
         if at is None:
             self._trail = None
-        self._taken(fetch, source, page)
+        elif self._trail is not None:
+            # The feed leaves nothing out unnoticed, and here are its word and the fingerprint that agree.
+            self._full_due = self._full_from_now()
+        self._taken(fetch, source, page, None if patched else touched)
 
-    def _taken(self, fetch: Fetch, source: str, page: Listing) -> None:
+    def _full_from_now(self) -> float:
+        return self._clock.monotonic() + FULL_EVERY * self._rng.uniform(0.9, 1.1)
+
+    def _taken(self, fetch: Fetch, source: str, page: Listing, touched: Set[str] | None = None) -> None:
         self._source = source
         self._version = page.version
         self._generation += 1
         self._heard_at = fetch.asked
-        self._copy = None
         self._suspect = self.anew = False
         self._unserved.clear()
+        self.touched, self.moved = touched, None
+        if touched is not None and self.ready:
+            if touched:
+                self.directory = self._theirs
+            return
         served = self._served()
         if not self._same(served):
             self.directory = served
@@ -380,18 +380,3 @@ class Mirror:
 
     def _same(self, served: Directory) -> bool:
         return self.ready and served.services == self.directory.services
-
-
-def _news(theirs: Directory, entries: Iterable[tuple[Action, Instance]]) -> list[tuple[Action, Instance]]:
-    """The last word on each instance: a delta may hold several, and repeats those of before."""
-    last: dict[tuple[str, str], tuple[Action, Instance]] = {}
-    for action, instance in entries:
-        last[instance.service, instance.id] = (action, instance)
-    return list(last.values())
-
-
-def _older(version: str, than: str) -> bool:
-    try:
-        return int(version) < int(than)
-    except ValueError:
-        return False

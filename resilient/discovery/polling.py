@@ -14,7 +14,8 @@ from ..model import Directory, Instance
 from .bell import Bell
 from .client import RegistryClient
 from .lease import LONGEST_BACK_OFF, BackOff, jittered
-from .mirror import APART, Fetch, Mirror
+from .listing import Fetch
+from .mirror import APART, Mirror
 
 #: Early refreshes come in bunches; they lead to no more than one call in this time, in seconds.
 REFRESH_GAP = 1.0
@@ -127,7 +128,7 @@ class Poller:
         first = not mirror.ready
         before = mirror.directory
         if mirror.heard(fetch, *listed) or (first and mirror.ready):
-            self.spread(before)
+            self.spread(before, mirror.touched)
             self.ready.set()
         self._polled()
         if mirror.in_doubt:
@@ -165,15 +166,19 @@ class Poller:
                 RegistryChanged(at=self._clock.time(), url=url, what="moved", detail=f"from {before}")
             )
 
-    def spread(self, before: Directory, touched: Set[str] | None = None) -> None:
-        """The mirror's directory is another one; only ``touched`` services are others in it, if given."""
+    def spread(
+        self, before: Directory, touched: Set[str] | None = None, moved: Set[str] | None = None
+    ) -> None:
+        """The mirror's directory is another one; only ``touched`` services are others in it, if given, and
+        only ``moved`` gained or lost instances, if that is known too."""
         after = self._mirror.directory
         if self._on_directory is not None:
             try:
                 self._on_directory(after, touched)
             except Exception:
                 _log.exception("a new directory could not be taken")
-        changed = _changed(before.services, after.services, touched)
+        known = tuple(sorted(moved)) if moved is not None else None
+        changed = _changed(before.services, after.services, touched) if known is None else known
         if changed:
             self._publish(DirectoryChanged(at=self._clock.time(), services=changed))
 

@@ -46,7 +46,8 @@ class Discovery:
     registry is reached, without an id ``host:service:port``. ``on_directory`` hears every new
     directory, on the loop, with the services that are others in it, if that is known; ``circuits`` is
     asked for what to tell about our circuits, ``None`` for nothing. ``who`` tells whom we read the feed
-    for, and ``on_command`` hears what that process is to do to its circuits. `refresh`, `nudge`, `become`
+    for, and ``on_command`` hears what that process is to do to its circuits; ``on_pushed`` whether a report
+    was taken. `refresh`, `nudge`, `become`
     and the properties may be used from any thread.
     """
 
@@ -63,6 +64,7 @@ class Discovery:
         circuits: Callable[[], object | None] | None = None,
         who: Who | None = None,
         on_command: Callable[[Mapping[str, object]], None] = lambda payload: None,
+        on_pushed: Callable[[bool], None] = lambda taken: None,
     ) -> None:
         self._settings = settings
         self._urls = urls
@@ -72,6 +74,7 @@ class Discovery:
         self._publish = publish
         self._circuits = circuits
         self._on_command = on_command
+        self._on_pushed = on_pushed
         self._client: RegistryClient | None = None
         self._mirror = Mirror(accept_empty=settings.accept_empty, clock=clock, rng=self._rng)
         self._keeper: LeaseKeeper | None = None
@@ -323,7 +326,11 @@ class Discovery:
             try:
                 payload = circuits()
                 if payload is not None:
-                    await client.post_circuits(payload)
+                    if isinstance(payload, dict):
+                        payload["interval"] = seconds
+                    self._on_pushed(await client.post_circuits(payload))
+                    if isinstance(payload, dict) and payload.get("more"):
+                        self._nudge.ring()  # they did not fit into one message
             except Exception:
                 _log.exception("our circuits could not be reported")
             await asyncio.sleep(PUSH_GAP)

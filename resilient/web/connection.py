@@ -111,6 +111,7 @@ class Connection(web.RequestHandler):
         "rest",
         "split",
         "stalled_since",
+        "vouched",
         "waiting_since",
         "watch",
         "wire",
@@ -134,6 +135,7 @@ class Connection(web.RequestHandler):
         self.body_bytes = 0
         self.stalled_since = 0.0
         self.buffered = 0
+        self.vouched = ""  #: the Authorization that opened everything here before
 
     # -- what the transport says
 
@@ -326,8 +328,9 @@ def dressed(factory: Any) -> Any:
             # The answer must be of a version we speak, and the guard looks at it closely.
             message = message._replace(version=HttpVersion11)
             protocol.foreign = protocol.split = True
-        dressed_writer = DressedWriter(protocol, writer.loop)
-        request: web.BaseRequest = factory(message, payload, protocol, dressed_writer, task)
+        # aiohttp has just made it, and offers no way to have another one made.
+        writer.__class__ = DressedWriter
+        request: web.BaseRequest = factory(message, payload, protocol, writer, task)
         return request
 
     return make

@@ -91,7 +91,7 @@ class Guard:
                 # What nearly every request looks like; the rest is looked at closely.
                 if (
                     known_hosts.get(headers.get(_HOST, ""), _BAD)
-                    or hdrs.CONTENT_LENGTH in headers
+                    or headers.get(hdrs.CONTENT_LENGTH, "0") != "0"
                     or hdrs.ORIGIN in headers
                     or hdrs.TRANSFER_ENCODING in headers
                     or target[0] != "/"

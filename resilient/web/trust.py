@@ -18,7 +18,6 @@ from ..errors import ConfigError
 
 MIN_TOKEN = 16
 _MAX_AUTHORIZATION = 4096
-_MOST_ACCEPTED = 64
 _HOST = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}))?)(?::([0-9]{0,5}))?"
 )
@@ -197,8 +196,6 @@ class Trust:
             raise ConfigError("token and read token must differ")
         # `or` would take an empty one for none.
         self._failures = Failures(clock) if failures is None else failures
-        # Digests of whole headers that opened everything.
-        self._accepted: set[bytes] = set()
 
     @property
     def needs_token(self) -> bool:
@@ -226,21 +223,12 @@ class Trust:
         if not full and not read:
             self._failures.add(address)
             return Caller(address, is_loopback=local, wrong_token=True)
-        if full:
-            if len(self._accepted) >= _MOST_ACCEPTED:
-                self._accepted.clear()
-            self._accepted.add(hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest())
         return Caller(address, is_loopback=local, has_token=full, has_read_token=True)
 
-    def accepts(self, authorization: str) -> bool:
-        """Whether this very header opened everything before, and nobody tried a wrong token lately.
-
-        The short way for what comes again and again; after False, :meth:`caller` decides.
-        """
-        return (
-            self._failures.none()
-            and hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest() in self._accepted
-        )
+    @property
+    def calm(self) -> bool:
+        """Whether nobody tried a wrong token lately. Else :meth:`caller` must decide about everybody."""
+        return self._failures.none()
 
 
 def _digest(what: str, token: str | None) -> bytes | None:

@@ -309,6 +309,7 @@ class Churn(RuleBasedStateMachine):
         probe = Mirror(clock=self.clock, rng=Random(1))
         for name, value in vars(self.mirror).items():
             setattr(probe, name, value)
+        probe._copy = None  # the one thing in it that is edited
         for _ in range(2):
             fetch = probe.next()
             probe.heard(fetch, HERE, read_applications(self._answer(fetch)))

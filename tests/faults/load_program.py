@@ -45,11 +45,10 @@ async def main(seconds: float, rate: float) -> None:
 
         await current().ready()
         print("ready", flush=True)
-        begin = due = time.monotonic()
+        begin = time.monotonic()
         calls = set()
-        while due - begin < seconds:
-            due += 1 / rate
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        for n in range(round(seconds * rate)):
+            await asyncio.sleep(max(0.0, begin + (n + 1) / rate - time.monotonic()))
             task = asyncio.create_task(one(len(calls)))
             calls.add(task)
         await asyncio.gather(*calls)
