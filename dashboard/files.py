@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -14,7 +17,14 @@ _TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
 }
+_BOOT = re.compile(r'<script type="application/json" id="boot">.*?</script>', re.DOTALL)
+_SLOT = '<script type="application/json" id="boot">'
+_MODULES = "<!-- modules -->\n"
+#: Imports that stand at the start of a line; those made later, by a call, are for what not everybody needs.
+_IMPORT = re.compile(r"^import\b[^'\"(;]*['\"](\.[^'\"]+)['\"]", re.MULTILINE)
+MAIN = "app/main.js"
 
 
 class File(NamedTuple):
@@ -33,24 +43,54 @@ class Files:
     """
 
     def __init__(self, root: Traversable | None = None) -> None:
-        found = dict(sorted(_walk(root if root is not None else files("dashboard") / "static", "")))
+        root = root if root is not None else files("dashboard") / "static"
+        found = dict(sorted(_walk(root, "")))
         if "index.html" not in found:
             raise FileNotFoundError("dashboard/static/index.html is not in the installed package")
+        if lost := sorted({one for name in found for one in _wanted(name, found[name]) if one not in found}):
+            raise FileNotFoundError(
+                f"the web UI's libraries are not in {root}: {', '.join(lost)}; "
+                "run python3 tools/vendor_ui.py where npm and its registry can be reached"
+            )
         digest = hashlib.sha256()
         for name, content in found.items():
             digest.update(f"{name}\0{len(content)}\0".encode())
             digest.update(content)
         self.version = digest.hexdigest()[:12]
         page = found.pop("index.html").decode()
-        # Flat preloads, or the browser would find the modules one import after the other.
-        modules = "".join(
-            f'<link rel="modulepreload" href="@{self.version}/{name}">\n'
-            for name in found
-            if name.endswith(".js")
-        )
-        page = page.replace("<!-- modules -->\n", modules).replace("@version/", f"@{self.version}/")
-        self.page = _file("index.html", page.encode())
+        self._imports = {name: list(_wanted(name, found[name])) for name in found if name.endswith(".js")}
+        if not _BOOT.search(page):
+            page = page.replace("</head>", f"{_SLOT}</script>\n</head>")
+        self._page = page
         self._files = {name: _file(name, content) for name, content in found.items()}
+
+    def modules(self, view: str) -> list[str]:
+        """The modules that a page needs before it shows anything: the kit's and those of ``pages/{view}.js``."""
+        todo = [MAIN, f"app/pages/{view}.js"]
+        seen: dict[str, None] = {}
+        while todo:
+            name = todo.pop()
+            if name in self._imports and name not in seen:
+                seen[name] = None
+                todo.extend(self._imports[name])
+        return sorted(seen)
+
+    @lru_cache(maxsize=64)  # noqa: B019 - one for each page and depth
+    def _parts(self, depth: int, view: str) -> tuple[bytes, bytes]:
+        # Flat preloads, or the browser would find the modules one import after the other.
+        links = "".join(
+            f'<link rel="modulepreload" href="@version/{name}">\n' for name in self.modules(view)
+        )
+        # Relative addresses, so that it also works behind a proxy that adds a prefix.
+        page = self._page.replace(_MODULES, links).replace("@version/", f"{'../' * depth}@{self.version}/")
+        slot = _BOOT.search(page)
+        assert slot is not None
+        return page[: slot.start() + len(_SLOT)].encode(), page[slot.end() - len("</script>") :].encode()
+
+    def page(self, depth: int, boot: bytes, view: str = "services") -> bytes:
+        """The page for an address ``depth`` folders below the mount, with ``boot`` in its slot."""
+        before, after = self._parts(min(depth, 8), view)
+        return before + boot + after
 
     def __getitem__(self, name: str) -> File:
         """The file of that name below ``static/``, with forward slashes. ``KeyError`` if there is none."""
@@ -58,6 +98,13 @@ class Files:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
+
+
+def _wanted(name: str, content: bytes) -> Iterator[str]:
+    """The files that a module of ours imports at once."""
+    if name.endswith(".js") and not name.startswith("vendor/uplot/"):
+        for path in _IMPORT.findall(content.decode()):
+            yield posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
 
 
 def _walk(folder: Traversable, before: str) -> Iterator[tuple[str, bytes]]:

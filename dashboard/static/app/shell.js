@@ -1,125 +1,118 @@
-// What surrounds every page: rail, bar for narrow screens, connection box, notices.
-import { h, mark, say, swap } from './dom.js';
-import { duration, int } from './format.js';
-import { glyph, icon, logo } from './icons.js';
-import { census, store, tallies } from './store.js';
-import { shortcuts } from './keyboard.js';
+// Around every page: the rail, the tab bar of phones, the header and the notices.
+import { html, render, nothing } from '../vendor/lit-html/lit-html.js';
+import { effect } from '../vendor/signals-core/signals-core.js';
+import { glyph, icon, logo } from './ui/glyph.js';
+import { banners } from './ui/notice.js';
+import { openMenu } from './ui/menu.js';
+import { toast } from './ui/toast.js';
+import { showKeys } from './keys.js';
+import { toggleTheme, toggleDensity } from './theme.js';
+import * as fmt from './fmt.js';
 
-const LINKS = [['', 'services', 'Services'], ['changes', 'changes', 'Changes'], ['circuits', 'circuits', 'Circuits']];
-const STATES = { connecting: 'Connecting', live: 'Live', late: 'Late', lost: 'Not connected' };
+export const PRODUCT = 'Resilient';
 
-export class Shell {
-  constructor(rail, tabbar, app) {
-    const link = ([view, picture, label]) => h('a', { href: view || './', 'data-view': view, title: label },
-      icon(picture), h('span', {}, label), h('span', { class: 'tally', hidden: true }));
-    this.live = h('div', { class: 'live' }, h('i', { 'aria-hidden': 'true' }), h('b', {}), h('span', {}));
-    rail.append(
-      h('a', { class: 'brand', href: './', 'data-view': '' }, logo(), h('span', {}, 'Resilient')),
-      h('div', { class: 'nav' }, LINKS.slice(0, 2).map(link)),
-      h('div', { class: 'nav-h' }, 'Resilience'),
-      h('div', { class: 'nav' }, link(LINKS[2])),
-      h('div', { class: 'rail-foot' }, this.live,
-        h('div', { class: 'rail-tools' },
-          h('button', { class: 'btn quiet icon', title: 'Theme (t)', 'aria-label': 'Switch theme', onclick: () => app.theme() }, icon('sun')),
-          h('button', { class: 'btn quiet icon', title: 'Shortcuts (?)', 'aria-label': 'Keyboard shortcuts', onclick: shortcuts }, icon('keys')))));
-    tabbar.append(link(LINKS[0]), link(LINKS[2]), link(LINKS[1]),
-      h('button', { 'aria-label': 'Switch theme', onclick: () => app.theme() }, icon('sun'), h('span', {}, 'Theme')));
-    this.links = [...rail.querySelectorAll('.nav a'), ...tabbar.querySelectorAll('a')];
-  }
+const GROUPS = [
+  ['', 'registry', [['services', '', 'Services'], ['nodes', 'nodes', 'Registry nodes'], ['changes', 'changes', 'Changes']]],
+  ['Resilience', 'circuits', [['circuits', 'circuits', 'Circuits'], ['topology', 'topology', 'Topology']]],
+  ['Reference', null, [['api', 'api', 'API']]],
+];
+const WITHIN = { service: 'services', circuit: 'circuits' };
 
-  paint(current, stream) {
-    const open = tallies(store.circuits.values()).open;
-    for (const anchor of this.links) {
-      const view = anchor.dataset.view;
-      mark(anchor, 'aria-current', view === current ? 'page' : null);
-      if (view !== 'circuits') continue;
-      const tally = anchor.lastChild;
-      mark(tally, 'hidden', open ? null : '');
-      swap(tally, String(open), () => [glyph('open', 'g-12', false), String(open), h('span', { class: 'sr' }, ' open')]);
-      tally.classList.toggle('t-bad', Boolean(anchor.closest('.rail')));
-    }
-    const [, word, detail] = this.live.children;
-    mark(this.live, 'data-s', stream.state);
-    mark(this.live, 'title', `${STATES[stream.state]}, ${age(stream)}`);
-    say(word, STATES[stream.state]);
-    say(detail, age(stream));
-  }
+export function connectionWords(connection, hello) {
+  const node = hello?.node ?? 'the registry';
+  const { state, age } = connection;
+  if (state === 'live') return ['Live', `${node}, each second`];
+  if (state === 'stale') return ['No update', `for ${fmt.duration(age)}`];
+  if (state === 'lost') return ['Not connected', age ? `data from ${fmt.duration(age)} ago` : 'no answer yet'];
+  return ['Connecting', `asking ${hello?.node ?? location.host}`];
 }
 
-function age(stream) {
-  const seconds = stream.age / 1000;
-  if (stream.state === 'connecting') return 'asking the registry';
-  if (stream.state === 'late') return `No update for ${duration(seconds)}`;
-  if (stream.state === 'lost') return store.ready ? `data from ${duration(seconds)} ago` : 'no data yet';
-  return 'updated every second';
-}
+export function shell(ctx) {
+  const { store, stream } = ctx;
+  const rail = document.getElementById('rail'), bar = document.getElementById('tabbar');
+  const notices = document.getElementById('notices'), top = document.getElementById('top');
+  let head = {};
+  top.replaceChildren();
 
-function notice(id, tone, mark_, title, text, ...actions) {
-  return { id, build: () => h('div', { class: `notice s-${tone}`, role: 'status', 'data-notice': id },
-    glyph(mark_, 'g-16', false),
-    h('div', {}, h('p', { class: 'strong' }, title), text ? h('p', {}, text) : null),
-    actions.length ? h('div', { class: 'acts' }, actions) : null) };
-}
+  const groups = () => GROUPS.filter(([, feature]) => !feature || store.features.value.has(feature) || ctx.peers[feature]);
+  const address = (feature, path) => (feature && !store.features.value.has(feature) ? new URL(path, ctx.peers[feature]).href : ctx.href(path));
+  const current = page => ((WITHIN[ctx.page.value] ?? ctx.page.value) === page ? 'page' : nothing);
+  const tally = (page, marked) => {
+    const open = page === 'circuits' ? store.tally().O : 0;
+    return open ? html`<span class="tally t-bad">${marked ? glyph('open', { size: 12, named: false }) : nothing}${open}<span class="sr"> open</span></span>` : nothing;
+  };
 
-const PROTECTED = /preserv|protect|pause/i;
-
-/** Everything that deserves a banner now, calmly said. */
-function current(stream) {
-  const list = [];
-  if (stream.state === 'lost') {
-    const wait = Math.ceil(stream.wait / 1000), next = stream.retryAt ? `Next try in ${wait} s.` : 'Trying now.';
-    const old = store.ready ? ` You are looking at data from ${duration(stream.age / 1000)} ago.` : '';
-    list.push(notice('lost', 'bad', 'down', `The registry can\u2019t be reached.${old}`,
-      `Callers keep using the addresses they already know. ${next}`,
-      h('button', { class: 'btn', onclick: () => stream.retry() }, 'Try now')));
+  function more(event) {
+    openMenu(event.currentTarget, [
+      ...groups().flatMap(([, feature, pages]) => pages.map(([page, path, label]) => ({ page, feature, path, label })))
+        .filter(({ page }) => ['nodes', 'api'].includes(page))
+        .map(({ feature, path, label, page }) => ({ label, mark: icon(page), act: () => ctx.navigate(address(feature, path)) })),
+      { label: 'Find', mark: icon('search'), act: ctx.find },
+      null,
+      { label: store.paused.value ? 'Resume updates' : 'Pause updates', mark: icon(store.paused.value ? 'play' : 'pause'), act: ctx.pause },
+      { label: 'Switch theme', mark: icon('sun'), act: toggleTheme },
+      { label: 'Dense rows', mark: icon('rows'), act: toggleDensity },
+    ]);
   }
-  if (!store.ready) return list;
-  if (store.trouble) list.push(notice('trouble', 'bad', 'down', store.trouble, ''));
-  const mode = String(store.node.mode || ''), reason = String(store.node.reason || '');
-  if (PROTECTED.test(mode)) {
-    const all = census(everyInstance()), late = all.late;
-    list.push(notice('protection', 'warn', 'shield', 'Removal of silent instances is paused to be safe.',
-      `${reason ? sentence(reason) : `${int(late)} of ${int(all.total)} instances missed their heartbeats at once.`} `
-      + 'That looks more like a network fault than that many crashes, so the registry keeps them listed. '
-      + 'Some addresses handed out now may not answer.'));
-  } else if (/start/i.test(mode)) {
-    list.push(notice('starting', 'info', 'starting', 'This registry is starting.',
-      `${reason ? `${sentence(reason)} ` : ''}It learns who is there before it answers.`));
-  }
-  // What else the registry itself finds worth saying; protection has its own words above.
-  for (const text of Array.isArray(store.node.warnings) ? store.node.warnings.slice(0, 10).map(String) : []) {
-    if (text && !(PROTECTED.test(mode) && text.startsWith('Emergency'))) {
-      list.push(notice(`warning ${text.slice(0, 60)}`, 'warn', 'shield', sentence(text), ''));
-    }
-  }
-  const own = new URL(import.meta.url).pathname.match(/@([0-9a-f]+)\//)?.[1];
-  if (own && store.ui && own !== store.ui) {
-    list.push(notice('version', 'info', 'changed', 'A newer version of this page is available.', '',
-      h('button', { class: 'btn', onclick: () => location.reload() }, 'Reload')));
-  }
-  return list;
-}
 
-export function* everyInstance() {
-  for (const members of store.instances.values()) yield* members.values();
-}
-
-function sentence(text) {
-  const trimmed = text.trim();
-  return trimmed[0].toUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? '' : '.');
-}
-
-export function notices(place, stream) {
-  const wanted = current(stream);
-  const known = new Map([...place.children].map(node => [node.dataset.notice, node]));
-  const nodes = wanted.map(one => {
-    const fresh = one.build(), old = known.get(one.id);
-    // A notice that stays keeps its button, or it could not be pressed while the seconds count down.
-    if (!old || old.className !== fresh.className) return fresh;
-    const from = fresh.querySelectorAll('p'), to = old.querySelectorAll('p');
-    if (from.length !== to.length) return fresh;
-    from.forEach((p, i) => say(to[i], p.textContent));
-    return old;
+  effect(() => {
+    store.listed.value;
+    store.tick.value;
+    const [title, detail] = connectionWords(store.connection.value, store.hello);
+    const paused = store.paused.value;
+    render(html`<a class="brand" href=${ctx.href('')} aria-label="${PRODUCT}, start">${logo()}<span>${PRODUCT}</span><small>${store.hello?.env ?? ''}</small></a>
+      ${groups().map(([label, feature, pages]) => html`${label ? html`<div class="nav-h">${label}</div>` : nothing}<div class="nav">${pages.map(([page, path, text]) => html`
+        <a href=${address(feature, path)} aria-current=${current(page)} title=${text}>${icon(page)}<span>${text}</span>${tally(page, true)}</a>`)}</div>`)}
+      <div class="rail-foot"><div class="live" data-s=${paused ? 'paused' : store.connection.value.state} title="${title}: ${detail}"><i aria-hidden="true"></i><b>${paused ? 'Paused' : title}</b><span>${paused ? `${fmt.count(store.waiting.value, 'change')} waiting` : detail}</span></div>
+      <div class="rail-tools"><button class="btn quiet icon" aria-label="Switch theme" title="Theme (t)" @click=${toggleTheme}>${icon('sun')}</button>
+      <button class="btn quiet icon" aria-label=${paused ? 'Resume updates' : 'Pause updates'} aria-pressed=${String(paused)} title="Pause (p)" @click=${ctx.pause}>${icon(paused ? 'play' : 'pause')}</button>
+      <button class="btn quiet icon" aria-label="Keyboard shortcuts" title="Shortcuts (?)" @click=${showKeys}>${icon('keys')}</button></div></div>`, rail);
+    const tabs = groups().flatMap(([, feature, pages]) => pages.map(one => [feature, ...one])).filter(([, page]) => ['services', 'circuits', 'topology', 'changes'].includes(page));
+    const order = ['services', 'circuits', 'topology', 'changes'];
+    tabs.sort((a, b) => order.indexOf(a[1]) - order.indexOf(b[1]));
+    render(html`${tabs.map(([feature, page, path, text]) => html`<a href=${address(feature, path)} aria-current=${current(page)}>${icon(page)}<span>${text}</span>${tally(page, false)}</a>`)}
+      <button aria-haspopup="menu" aria-expanded="false" @click=${more}>${icon('more')}<span>More</span></button>`, bar);
+    document.documentElement.toggleAttribute('data-stale', store.connection.value.state === 'lost');
   });
-  if (nodes.length !== place.children.length || nodes.some((node, i) => node !== place.children[i])) place.replaceChildren(...nodes);
+
+  effect(() => {
+    store.noted.value;
+    ctx.newer.value;
+    const list = banners(store, ctx, stream);
+    if (ctx.newer.value) {
+      list.push(html`<div class="notice s-info" role="status">${glyph('changed', { size: 16, named: false })}<div><p class="strong">A newer version of this page is there.</p></div>
+        <div class="acts"><button class="btn" @click=${() => location.reload()}>Reload</button></div></div>`);
+    }
+    render(list, notices);
+  });
+
+  let before = 'connecting', circuits = new Map();
+  effect(() => {
+    const { state, gap } = store.connection.value;
+    if (state === 'live' && before === 'lost') {
+      const turned = [...store.circuits.values()].filter(row => circuits.has(row.k) && circuits.get(row.k) !== row.state).length;
+      toast(`Connected again${gap ? ` after ${fmt.duration(gap / 1000)}` : ''}.${turned ? ` ${fmt.count(turned, 'circuit')} changed.` : ''}`, { state: 'up' });
+    }
+    if (state === 'lost' && before !== 'lost') circuits = new Map([...store.circuits.values()].map(row => [row.k, row.state]));
+    before = state;
+  });
+
+  function drawHead() {
+    const { crumb, title, sub, state, actions } = head;
+    const role = store.operator;
+    render(html`<div class="title">${crumb ? html`<span class="crumb"><a href=${ctx.href(crumb[0])}>${crumb[1]}</a><span aria-hidden="true">/</span></span>` : nothing}<h1>${title}</h1>${state ?? nothing}${sub ? html`<span class="sub">${sub}</span>` : nothing}</div>
+      <span class="grow"></span><div class="bar tools"><button class="btn find" aria-keyshortcuts="Control+K" title="Find a service, instance or circuit" @click=${ctx.find}>${icon('search')}<span>Find</span><kbd aria-hidden="true">Ctrl K</kbd></button>
+      <button class="btn role" title=${role ? 'Actions are unlocked' : 'Looking only. Give the token to act'} @click=${() => (role ? toast('Actions are unlocked here. Each of them is written down in Changes.') : ctx.unlock())}>${icon(role ? 'unlock' : 'lock')}<span>${role ? 'Operator' : 'Unlock'}</span></button>${actions ?? nothing}</div>`, top);
+  }
+  effect(() => {
+    store.roles.value;
+    drawHead();
+  });
+
+  /** What stands above a page: {title, sub, crumb: [path, text], state (a tag), actions (a template), doc}. */
+  ctx.head = given => {
+    head = given;
+    drawHead();
+    document.title = `${given.doc ?? given.title} · ${PRODUCT}`;
+  };
 }

@@ -1,120 +1,254 @@
-// What the server said, kept as it was said. Pages read it; only the stream writes it.
+// All that is known, as the stream tells it. Signals only for what concerns a whole page; the hot numbers are
+// written in place, and one `tick` says that they were.
+import { signal } from '../vendor/signals-core/signals-core.js';
 
-const POINTS = 60, CHANGES = 500;
-const SUCCESS = 0, REFUSED = 2, FAILURE = 3, TIMEOUT = 4, REJECTED = 5;
+/** Seconds kept of every series. */
+export const POINTS = 120;
+const MOST_CHANGES = 1000, MOST_WAITING = 3000;
+/** Told even while paused: they concern the connection or what the reader did. */
+const AT_ONCE = new Set(['hello', 'action', 'gap', 'bye']);
 
-class Store {
+/** A circuit's last two minutes. A ring: the newest value is at `store.head`; NaN where nothing was known. */
+class Series {
   constructor() {
-    this.instances = new Map();  // service -> id -> instance
-    this.circuits = new Map();   // key -> circuit
-    this.node = {};
-    this.changes = [];
-    this.ready = false;
-    this.trouble = '';
-    this.ui = '';
-    this.serverNow = 0;          // the server's steady clock, seconds
-    this.wall = 0;               // the server's wall clock, seconds since the epoch
-    this.heardAt = 0;            // our own clock when that was, milliseconds
+    this.rate = new Float32Array(POINTS).fill(NaN);
+    this.fail = new Float32Array(POINTS).fill(NaN);
+    this.refused = new Float32Array(POINTS).fill(NaN);
+  }
+}
+
+export class Store {
+  constructor() {
+    this.hello = null;
+    this.services = new Map();    // name: the stream's row, with oldest (s) and rate (calls/s)
+    this.order = [];              // names in the order of the tick's "s"
+    this.circuits = new Map();    // k: the stream's row, with state, inState, rate, err, counts, lat, inflight
+    this.series = new Map();      // k: Series
+    this.rates = new Map();       // service name: ring of calls per second
+    this.changes = [];            // newest first
+    this.notices = new Map();
+    this.nodes = new Map();       // name: {name, state, lag, backlog}
+    this.beats = null;            // {min, want, limit}
+    this.head = POINTS - 1;
+    this.window = 10;
+
+    this.tick = signal(0);
+    this.listed = signal(0);      // services or circuits came, went or changed
+    this.noted = signal(0);       // notices changed
+    this.fed = signal(0);         // changes came
+    this.connection = signal({ state: 'connecting', age: 0 });
+    this.paused = signal(false);
+    this.waiting = signal(0);
+    this.roles = signal(new Set());
+    this.features = signal(new Set(['registry', 'circuits']));
+    this.events = new EventTarget();   // state, action, hello, beats, edges, changes
+
+    this._ids = new Set();
+    this._queue = [];
+    this._pausedAt = 0;
+    this._offset = null;          // server's clock minus ours
   }
 
-  /** The server's time now; it stands still when the server is silent, so ages never lie. */
+  /** The server's clock, in milliseconds since the epoch. It stands still while paused. */
   now() {
-    return this.serverNow + Math.min(1.5, (performance.now() - this.heardAt) / 1000);
+    if (this._offset === null) return Date.now();
+    return (this.paused.peek() ? this._pausedAt : performance.now()) + this._offset;
   }
 
-  /** Apply one message: `all` replaces everything, `tick` is the difference. */
-  apply(kind, data) {
-    this.serverNow = data.now;
-    this.wall = data.wall;
-    this.ui = data.ui;
-    this.heardAt = performance.now();
-    this.trouble = data.trouble || '';
-    if (kind === 'all') {
-      this.instances.clear();
-      this.circuits.clear();
-      this.node = {};
-      this.changes = [];
-      this.ready = true;
+  /** One event of the stream. Unknown ones are ignored. */
+  apply(event, data) {
+    if (data === null || typeof data !== 'object') return;
+    if (event.startsWith('beats:')) {
+      this.apply('beats', { name: event.slice(6), ...data });
+      return;
     }
-    if (!this.ready) return;
-    for (const one of data.instances || []) {
-      if (!this.instances.has(one.service)) this.instances.set(one.service, new Map());
-      this.instances.get(one.service).set(one.id, one);
+    if (this.paused.peek() && !AT_ONCE.has(event)) {
+      this._wait(event, data);
+      return;
     }
-    for (const [service, id, at] of data.beats || []) {
-      const one = this.instances.get(service)?.get(id);
-      if (one) one.at = at;
+    this[`_on_${event}`]?.(data);
+    if (['state', 'action', 'hello', 'beats', 'edges', 'change'].includes(event)) {
+      this.events.dispatchEvent(new CustomEvent(event, { detail: data }));
     }
-    for (const [service, id] of data.left || []) {
-      const members = this.instances.get(service);
-      members?.delete(id);
-      if (members?.size === 0) this.instances.delete(service);
+  }
+
+  pause() {
+    this._pausedAt = performance.now();
+    this.paused.value = true;
+  }
+
+  resume() {
+    this.paused.value = false;
+    const queue = this._queue;
+    this._queue = [];
+    this.waiting.value = 0;
+    for (const [event, data] of queue) this.apply(event, data);
+  }
+
+  _wait(event, data) {
+    // Of ticks only two minutes matter, and they all are alike; the rest must not be lost.
+    if (event === 'tick' && this._queue.filter(([name]) => name === 'tick').length >= POINTS) {
+      this._queue.splice(this._queue.findIndex(([name]) => name === 'tick'), 1);
     }
-    for (const row of data.circuits || []) {
+    this._queue.push([event, data]);
+    if (this._queue.length > MOST_WAITING) this.resume();
+    else if (event === 'change' || event === 'state') this.waiting.value += 1;
+  }
+
+  _on_hello(hello) {
+    this.hello = hello;
+    this.roles.value = new Set(hello.roles ?? []);
+    if (hello.features) this.features.value = new Set(hello.features);
+    this._clock(hello.now);
+  }
+
+  _on_services({ full, rows = [], gone = [] }) {
+    if (full) {
+      const names = new Set(rows.map(row => row.n));
+      for (const name of this.services.keys()) if (!names.has(name)) this._drop(name);
+      this.order = rows.map(row => row.n);
+    }
+    for (const row of rows) {
+      const known = this.services.get(row.n);
+      if (known) Object.assign(known, row);
+      else {
+        this.services.set(row.n, { oldest: null, rate: null, ...row });
+        if (!full) this.order.push(row.n);
+      }
+    }
+    for (const name of gone) this._drop(name);
+    this.listed.value += 1;
+  }
+
+  _drop(name) {
+    this.services.delete(name);
+    this.rates.delete(name);
+  }
+
+  _on_circuits({ full, rows = [], gone = [] }) {
+    if (full) {
+      const keys = new Set(rows.map(row => row.k));
+      for (const key of this.circuits.keys()) if (!keys.has(key)) gone.push(key);
+    }
+    for (const row of rows) {
       const known = this.circuits.get(row.k);
       if (known) Object.assign(known, row);
-      else this.circuits.set(row.k, { ...row, series: series(row.history) });
+      else {
+        const unknown = { state: 'C', inState: 0, rate: 0, err: null, counts: [0, 0, 0, 0, 0, 0], lat: null, inflight: 0 };
+        this.circuits.set(row.k, { ...unknown, ...row });
+        if (!this.series.has(row.k)) this.series.set(row.k, new Series());
+      }
     }
-    for (const key of data.ended || []) this.circuits.delete(key);
-    if (data.node) this.node = data.node;
-    if (data.changes) this.changes = data.changes;
-    if (data.happened) this.changes = [...data.happened, ...this.changes].slice(0, CHANGES);
-    for (const circuit of this.circuits.values()) this.#record(circuit);
-  }
-
-  #record(circuit) {
-    const own = circuit.series, slot = Math.floor(this.serverNow / own.step);
-    if (own.slot === undefined) own.slot = slot - 1;
-    const missing = Math.min(slot - own.slot, POINTS);
-    if (missing <= 0) return;
-    own.slot = slot;
-    const c = circuit.counts, window = circuit.window || 10;
-    for (let i = 0; i < missing; i++) {
-      own.rate.push(circuit.rate);
-      own.failing.push((c[FAILURE] + c[TIMEOUT] + c[REJECTED]) / window);
-      own.refused.push(c[REFUSED] / window);
+    for (const key of gone) {
+      this.circuits.delete(key);
+      this.series.delete(key);
     }
-    for (const name of ['rate', 'failing', 'refused']) own[name].splice(0, own[name].length - POINTS);
+    this.listed.value += 1;
+  }
+
+  _clock(now) {
+    if (typeof now === 'number') this._offset = now - performance.now();
+  }
+
+  _on_tick({ now, beats, s = [], c = [], nodes }) {
+    this._clock(now);
+    if (beats) this.beats = beats;
+    this.head = (this.head + 1) % POINTS;
+    for (const series of this.series.values()) series.rate[this.head] = series.fail[this.head] = series.refused[this.head] = NaN;
+    for (const ring of this.rates.values()) ring[this.head] = NaN;
+    for (let i = 0; i < s.length && i < this.order.length; i++) this._serviceTick(this.order[i], s[i]);
+    for (const row of c) this._circuitTick(row);
+    if (nodes) {
+      this.nodes = new Map(nodes.map(([name, state, lag, backlog]) => [name, { name, state, lag, backlog }]));
+    }
+    this.tick.value += 1;
+  }
+
+  _serviceTick(name, values) {
+    const row = this.services.get(name);
+    if (!row || !values) return;
+    [row.oldest, row.rate] = values;
+    let ring = this.rates.get(name);
+    if (!ring) this.rates.set(name, ring = new Float32Array(POINTS).fill(NaN));
+    ring[this.head] = row.rate ?? NaN;
+  }
+
+  _circuitTick([k, state, inState, rate, err, counts, lat, inflight]) {
+    const row = this.circuits.get(k), series = this.series.get(k);
+    if (!row || !series) return;
+    Object.assign(row, { state, inState, rate, err, counts: counts ?? [], lat, inflight });
+    const [, failure = 0, refused = 0, timeout = 0, rejected = 0] = row.counts;
+    series.rate[this.head] = rate;
+    series.fail[this.head] = (failure + timeout + rejected) / this.window;
+    series.refused[this.head] = refused / this.window;
+  }
+
+  _on_state({ k, at, to, hosts, why }) {
+    const row = this.circuits.get(k);
+    if (!row) return;
+    if (to) row.state = to;
+    Object.assign(row, { since: at, hostsBy: hosts, why });
+    this.listed.value += 1;
+  }
+
+  _on_change(change) {
+    this.feed([change]);
+  }
+
+  /** Changes that were asked for, or that came; each is kept once, newest first. */
+  feed(changes) {
+    const fresh = changes.filter(change => change?.id && !this._ids.has(change.id));
+    if (!fresh.length) return;
+    for (const change of fresh) this._ids.add(change.id);
+    this.changes = [...fresh, ...this.changes].sort((a, b) => b.at - a.at);
+    for (const old of this.changes.splice(MOST_CHANGES)) this._ids.delete(old.id);
+    this.fed.value += 1;
+  }
+
+  _on_notice(notice) {
+    if (notice.on) this.notices.set(notice.id, notice);
+    else this.notices.delete(notice.id);
+    this.noted.value += 1;
+  }
+
+  /** Two minutes from before this page was opened; what is known already stays. */
+  fill(k, { rate = [], fail = [], refused = [] }) {
+    const series = this.series.get(k);
+    if (!series) return;
+    for (const [name, values] of [['rate', rate], ['fail', fail], ['refused', refused]]) {
+      for (let back = 0; back < Math.min(POINTS, values.length); back++) {
+        const i = (this.head - back + POINTS) % POINTS;
+        if (Number.isNaN(series[name][i])) series[name][i] = values.at(-1 - back) ?? NaN;
+      }
+    }
+  }
+
+  /** Calls per second of a service from before, oldest first. */
+  fillRate(name, values) {
+    let ring = this.rates.get(name);
+    if (!ring) this.rates.set(name, ring = new Float32Array(POINTS).fill(NaN));
+    for (let back = 0; back < Math.min(POINTS, values.length); back++) {
+      const i = (this.head - back + POINTS) % POINTS;
+      if (Number.isNaN(ring[i])) ring[i] = values.at(-1 - back) ?? NaN;
+    }
+  }
+
+  /** A ring's values from oldest to newest, into `out`. */
+  ordered(ring, out = new Float32Array(POINTS)) {
+    const first = (this.head + 1) % POINTS;
+    out.set(ring.subarray(first), 0);
+    out.set(ring.subarray(0, first), POINTS - first);
+    return out;
+  }
+
+  /** How many circuits are in each state, by letter. */
+  tally() {
+    const tally = { O: 0, H: 0, F: 0, L: 0, C: 0, D: 0, M: 0 };
+    for (const row of this.circuits.values()) tally[row.state] = (tally[row.state] ?? 0) + 1;
+    return tally;
+  }
+
+  get operator() {
+    return this.roles.value.has('operator') || this.roles.value.has('admin');
   }
 }
-
-function series(history) {
-  const { step = 2, rate = [], failing = [], refused = [] } = history || {};
-  return { step, rate: [...rate], failing: [...failing], refused: [...refused], slot: undefined };
-}
-
-/** The one word for an instance that decides its mark; late goes before what it says of itself, but not down. */
-export function condition(instance) {
-  const status = instance.status;
-  if (status === 'DOWN') return 'down';
-  if (status === 'OUT_OF_SERVICE') return 'out';
-  if (instance.late) return 'late';
-  if (status === 'UP') return 'up';
-  return status === 'STARTING' ? 'starting' : 'unknown';
-}
-
-/** Conditions in the order of concern, worst first. */
-export const CONCERNS = ['down', 'late', 'out', 'starting', 'unknown'];
-
-/** Number of instances in each condition. */
-export function census(instances) {
-  const sums = { up: 0, down: 0, late: 0, out: 0, starting: 0, unknown: 0, total: 0 };
-  for (const one of instances) { sums[condition(one)]++; sums.total++; }
-  return sums;
-}
-
-/** What a circuit's tally is filed under. */
-export const kind = circuit => circuit.state.startsWith('forced') ? 'forced' : circuit.state;
-
-export function tallies(circuits) {
-  const sums = { open: 0, 'half-open': 0, forced: 0, closed: 0, hot: 0, total: 0 };
-  for (const one of circuits) {
-    sums[kind(one)]++;
-    sums.total++;
-    if (one.state === 'closed' && one.errors >= 2) sums.hot++;
-  }
-  return sums;
-}
-
-export const store = new Store();
-export const outcome = { SUCCESS, IGNORED: 1, REFUSED, FAILURE, TIMEOUT, REJECTED };

@@ -1,77 +1,177 @@
-// The one connection: opened, watched, opened again. Reports its state, hands messages to the store.
+// The stream of events. Read with fetch, not EventSource: a token can be sent, a refusal can be told from a
+// broken line, and the pauses between tries are ours.
 
-const STALE = 4000, DEAD = 12000, WAITS = [2, 4, 8, 15];
+const WAITS = [2, 4, 8, 15];
+const LATE = 4000, HIDDEN = 60_000, SILENT = 12_000;
+
+/** The events in the text so far, and what is left over. Lines end with \n, \r\n or \r. */
+export function split(text) {
+  const events = [];
+  const parts = text.replace(/\r\n?/g, '\n').split('\n\n');
+  const rest = parts.pop();
+  for (const part of parts) {
+    const event = { name: 'message', data: [], id: null, retry: null };
+    for (const line of part.split('\n')) {
+      if (!line || line.startsWith(':')) continue;
+      const colon = line.indexOf(':');
+      const key = colon < 0 ? line : line.slice(0, colon);
+      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      if (key === 'event') event.name = value;
+      else if (key === 'data') event.data.push(value);
+      else if (key === 'id') event.id = value;
+    }
+    if (event.data.length) events.push({ ...event, data: event.data.join('\n') });
+  }
+  return [events, rest];
+}
 
 export class Stream {
-  /** `onmessage(kind, data)` for every message, `onstate()` whenever there is something new to show. */
-  constructor(address, onmessage, onstate) {
-    this.address = address;
-    this.onmessage = onmessage;
-    this.onstate = onstate;
-    this.state = 'connecting';   // connecting, live, late, lost
-    this.heardAt = 0;
+  /** `url(topics)` gives the address, `headers()` what to send. */
+  constructor(store, { url, headers = () => ({}), warn = console.error }) {
+    Object.assign(this, { store, url, headers, warn });
+    this.topics = new Set(['services', 'circuits', 'changes', 'nodes']);
+    this.last = '';           // id of the last event: the server resumes after it
+    this.tries = 0;
+    this.heard = 0;           // performance.now() of the last tick
+    this.nextAt = 0;
     this.lostAt = 0;
-    this.retryAt = 0;
-    this.failures = 0;
-    this.source = null;
-    setInterval(() => this.#look(), 500);
-    addEventListener('online', () => this.retry());
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.#look(); });
-    this.#open();
+    this.problem = null;
+    this.stopped = true;
+    setInterval(() => this._look(), 500);
+    addEventListener('online', () => this.tryNow());
+    addEventListener('pagehide', () => this._close());
+    document.addEventListener('visibilitychange', () => this._visibility());
   }
 
-  /** Milliseconds since the last message. */
-  get age() { return performance.now() - this.heardAt; }
-
-  /** Milliseconds to the next attempt. */
-  get wait() { return Math.max(0, this.retryAt - performance.now()); }
-
-  /** Try now instead of later. */
-  retry() { if (this.state === 'lost') this.#open(); }
-
-  #open() {
-    this.#close();
-    this.retryAt = 0;
-    this.openedAt = performance.now();
-    const source = this.source = new EventSource(this.address);
-    for (const kind of ['all', 'tick']) source.addEventListener(kind, event => this.#heard(kind, event.data));
-    // The browser's own retries stop for good at a status it does not like, so ours replace them.
-    source.onerror = () => this.#lose();
+  start() {
+    this.stopped = false;
+    this._open();
   }
 
-  #close() {
-    if (this.source) { this.source.onerror = null; this.source.close(); this.source = null; }
+  /** The topics a page needs besides the usual. */
+  want(more) {
+    const next = new Set(['services', 'circuits', 'changes', 'nodes', ...more]);
+    const same = next.size === this.topics.size && [...next].every(topic => this.topics.has(topic));
+    this.topics = next;
+    if (!same && !this.stopped) this._open();
   }
 
-  #heard(kind, text) {
-    let data;
-    try { data = JSON.parse(text); } catch (error) { console.warn('unreadable message', error); return; }
-    const away = this.state === 'lost' ? performance.now() - this.lostAt : 0;
-    this.heardAt = performance.now();
-    this.failures = 0;
-    this.state = 'live';
-    this.onmessage(kind, data, away);
-    this.onstate();
+  tryNow() {
+    if (!this.stopped && this.store.connection.peek().state !== 'live') this._open();
   }
 
-  #lose() {
-    this.#close();
-    if (this.state !== 'lost') this.lostAt = performance.now();
-    const wait = WAITS[Math.min(this.failures++, WAITS.length - 1)];
-    this.retryAt = performance.now() + wait * 1000 * (.9 + .2 * Math.random());
-    this.state = 'lost';
-    this.onstate();
+  /** From the beginning, for example with another token. */
+  again() {
+    this.last = '';
+    if (!this.stopped) this._open();
   }
 
-  #look() {
-    const now = performance.now();
-    if (this.state === 'lost') {
-      if (this.retryAt && now >= this.retryAt) this.#open();
-      else if (this.source && now - this.openedAt > DEAD) this.#lose();
-    } else if (this.state === 'connecting') {
-      if (now - this.openedAt > DEAD) this.#lose();
-    } else if (this.age > DEAD) this.#lose();
-    else this.state = this.age > STALE ? 'late' : 'live';
-    this.onstate();
+  /** Seconds until the next try, or 0. */
+  get wait() {
+    return Math.max(0, (this.nextAt - performance.now()) / 1000);
+  }
+
+  _close() {
+    clearTimeout(this._timer);
+    this._abort?.abort();
+    this._abort = null;
+  }
+
+  async _open() {
+    this._close();
+    const abort = this._abort = new AbortController();
+    this.nextAt = 0;
+    this._opened = performance.now();
+    try {
+      const headers = { Accept: 'text/event-stream', ...this.headers() };
+      if (this.last) headers['Last-Event-ID'] = this.last;
+      const answer = await fetch(this.url([...this.topics].join(',')), { headers, signal: abort.signal, cache: 'no-store' });
+      if (!answer.ok) {
+        this.problem = answer.status;
+        throw new Error(`the stream answered ${answer.status}`);
+      }
+      this.problem = null;
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let text = '';
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const [events, rest] = split(text + value);
+        text = rest;
+        for (const event of events) this._event(event);
+      }
+    } catch (error) {
+      if (abort.signal.aborted) return;
+    }
+    if (this._abort === abort) this._lost();
+  }
+
+  _event({ name, data, id }) {
+    let body;
+    try {
+      body = JSON.parse(data);
+    } catch (error) {
+      this.warn(error);
+      return;
+    }
+    if (id) this.last = id;
+    if (name === 'gap') {
+      this.again();
+      return;
+    }
+    if (name === 'bye') {
+      this._lost(body.retryMs);
+      return;
+    }
+    if (name === 'tick' || name === 'hello') this._live();
+    try {
+      this.store.apply(name, body);
+    } catch (error) {
+      this.warn(error);
+    }
+  }
+
+  _live() {
+    this.heard = performance.now();
+    this.tries = 0;
+    const { state, since } = this.store.connection.peek();
+    if (state !== 'live') this.store.connection.value = { state: 'live', age: 0, was: state, gap: since ? this.heard - since : 0 };
+  }
+
+  _lost(after) {
+    this._close();
+    const seconds = after ? after / 1000 : WAITS[Math.min(this.tries, WAITS.length - 1)] * (.8 + Math.random() * .4);
+    this.tries += 1;
+    this.nextAt = performance.now() + seconds * 1000;
+    this._timer = setTimeout(() => this._open(), seconds * 1000);
+    this._look();
+  }
+
+  /** How old is what we show? */
+  _look() {
+    const now = performance.now(), before = this.store.connection.peek();
+    if (this.stopped || document.hidden && !this._abort) return;
+    // A line that is open and silent is as good as cut.
+    if (this._abort && now - Math.max(this.heard, this._opened) > SILENT) {
+      this._lost();
+      return;
+    }
+    const age = this.heard ? (now - this.heard) / 1000 : 0;
+    const cut = !this._abort || this.tries > 0;
+    let state = 'live';
+    if (!this.heard) state = this.tries ? 'lost' : 'connecting';
+    else if (now - this.heard > LATE) state = cut ? 'lost' : 'stale';
+    else if (before.state !== 'live') state = before.state;
+    if (state === 'live' && before.state === 'live') return;
+    this.store.connection.value = { state, age, wait: this.wait, problem: this.problem, since: before.since ?? this.heard };
+  }
+
+  _visibility() {
+    clearTimeout(this._hiding);
+    if (document.hidden) {
+      this._hiding = setTimeout(() => this._close(), HIDDEN);
+    } else if (!this._abort && !this.stopped) {
+      this._open();
+    }
   }
 }

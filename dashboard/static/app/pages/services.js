@@ -1,131 +1,215 @@
-// What is registered, and what needs somebody.
-import { arrange, h, say, swap } from '../dom.js';
-import { count, int } from '../format.js';
-import { passes, parse } from '../filter.js';
-import { icon } from '../icons.js';
+// Services: what is registered, and what needs me?
+import { html, render, nothing } from '../../vendor/lit-html/lit-html.js';
+import { effect } from '../../vendor/signals-core/signals-core.js';
+import { onPaint, text as write } from '../paint.js';
+import { VList } from '../vlist.js';
 import { Order } from '../order.js';
-import { census, store } from '../store.js';
-import { empty, nothing, skeleton } from './empty.js';
-import { ServiceRow, header } from './service_row.js';
-import { Strip } from './strip.js';
+import { parse, passes, servicePath, withField, fieldOf } from '../query.js';
+import { kept, toggleDensity } from '../theme.js';
+import { counted, glyph, icon } from '../ui/glyph.js';
+import { columnHead, filterField, lease, segments, share, shareOf, shareWords, showLease, trouble } from '../ui/parts.js';
+import { openMenu, pick } from '../ui/menu.js';
+import { rateLine } from '../ui/plots.js';
+import { empty, sample, skeletonRows } from '../ui/empty.js';
+import { history } from '../history.js';
+import { strip } from './services_strip.js';
+import { GRAMMAR, SORTS, TABS, compare, item, short, versions, worst } from './services_rules.js';
+import * as fmt from '../fmt.js';
 
-/** Everything the page knows of one service, worked out once per paint. */
-function digest(name, members, circuits) {
-  const instances = [...members.values()], sums = census(instances);
-  const zones = new Map(), versions = new Map();
-  let oldest = null;
-  for (const one of instances) {
-    const zone = one.zone || 'default', version = one.metadata?.version;
-    zones.set(zone, (zones.get(zone) || 0) + (one.status === 'UP' && !one.late ? 1 : 0));
-    if (version) versions.set(version, (versions.get(version) || 0) + 1);
-    if (one.at !== null && (oldest === null || one.at < oldest.at)) oldest = one;
+export const title = 'Services';
+export const topics = [];
+
+const COLUMNS = [['zones', 'Zones'], ['version', 'Version'], ['age', 'Oldest heartbeat'], ['rate', 'Calls per second'], ['circuits', 'Circuits']];
+const MOST_ZONES = 4;
+const narrow = matchMedia('(max-width: 640px)');
+
+const nothingYet = ctx => html`<section class="panel">${empty({
+  title: 'Nothing has registered yet', text: 'This registry is running and reachable. The first service to register shows up here within a second. To see a whole shop with its circuits, type:',
+  more: html`${sample('resilient demo')}<p>A service of your own takes one line and this address:</p>
+    ${sample('from resilient.aiohttp import run_app\n\nrun_app(app, "orders")')}
+    ${sample(`RESILIENT_REGISTRY=${new URL('../eureka/', ctx.base).href} python service.py`)}
+    <p class="dim">Services are running already? Check that they use this address and that no other registry answers on it.</p>`,
+})}</section>`;
+
+function circuits(row) {
+  const { open = 0, half = 0, forced = 0, closed = 0 } = row.circ ?? {};
+  if (!open && !half && !forced) return html`<span class="dim">${closed || fmt.DASH}</span>`;
+  return html`<span class="counts">${[['open', open], ['half', half], ['forced-open', forced]].filter(([, n]) => n).map(([state, n]) => counted(state, n))}</span>`;
+}
+
+export function mount(root, ctx) {
+  const { store } = ctx;
+  const hidden = new Set((kept.get('services.hidden') ?? '').split(',').filter(Boolean));
+  let list = null, zones = [], feedAsked = false, past = false;
+
+  const query = key => ctx.query.value.get(key) ?? '';
+  const order = new Order(() => list?.box.matches(':hover') || list?.focused() !== null);
+  const filtering = value => ctx.ask({ q: value });
+
+  function zoneCells(row) {
+    if (hidden.has('zones') || !zones.length) return nothing;
+    const counts = zones.map(zone => row.zones?.[zone] ?? 0);
+    if (zones.length > MOST_ZONES) {
+      const some = counts.filter(n => n);
+      return html`<span role="cell" class="num mid c-zone">${some.length ? `${Math.min(...some)}\u2013${Math.max(...some)}` : fmt.DASH}</span>`;
+    }
+    return counts.map(n => html`<span role="cell" class="num c-zone ${n ? 'mid' : 'dim'}">${n}</span>`);
   }
-  const towards = circuits.get(name) || [];
-  return { name, instances, sums, zones, versions, oldest, towards };
-}
 
-/** Down share, then late, then open circuits, then out of service, then starting, then name. */
-function concern(a, b) {
-  const of = one => [one.sums.down / one.sums.total, one.sums.late, one.towards.filter(c => c.state === 'open').length,
-    one.sums.out, one.sums.starting + one.sums.unknown];
-  const x = of(a), y = of(b);
-  for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return y[i] - x[i];
-  return a.name < b.name ? -1 : 1;
-}
-
-const TABS = [
-  ['', 'All', () => true],
-  ['attention', 'Needs attention', one => one.sums.up < one.sums.total || one.towards.some(c => c.state === 'open')],
-  ['down', 'Down', one => one.sums.down > 0],
-  ['late', 'Late', one => one.sums.late > 0],
-  ['out', 'Out of service', one => one.sums.out > 0],
-];
-
-function matches(terms, one) {
-  const instances = one.instances;
-  const fields = { name: [one.name], zone: [...one.zones.keys()], version: [...one.versions.keys()], v: [...one.versions.keys()],
-    status: instances.flatMap(i => [i.status, i.late ? 'late' : '']) };
-  for (const { key } of terms) {
-    if (key?.startsWith('meta.')) fields[key] = instances.flatMap(i => Object.entries(i.metadata || {}).filter(([k]) => k.toLowerCase() === key.slice(5)).map(([, v]) => v));
+  function drawRow(row) {
+    const { main, share: part, all } = versions(row), bad = trouble(row), mark = worst(row);
+    return html`<span role="cell" class="c-state">${glyph(mark)}</span>
+      <span role="cell" class="c-name clip"><a href=${ctx.href(servicePath(row.n))}>${row.n}</a></span>
+      <span role="cell" class="c-up">${share(shareOf(row), { thin: true, label: shareWords(row) })}<span class="num"><b>${fmt.int(row.up)}</b><span class="dim"> / ${fmt.int(row.total)}</span></span></span>
+      <span role="cell" class="c-need counts">${bad.length ? bad : html`<span class="dim">${fmt.DASH}</span>`}</span>
+      ${zoneCells(row)}
+      ${hidden.has('version') ? nothing : html`<span role="cell" class="c-version clip" title=${all.map(([name, n]) => `${name}: ${n}`).join(', ') || nothing}>${main ? html`<span class="mono">${main}</span>` : html`<span class="dim">${fmt.DASH}</span>`}${all.length > 1 ? html` <span class="tag">${part}%</span>` : nothing}</span>`}
+      ${hidden.has('age') ? nothing : html`<span role="cell" class="c-age">${lease()}</span>`}
+      ${hidden.has('rate') ? nothing : html`<span role="cell" class="c-rate"><canvas aria-hidden="true"></canvas><span class="num rt"></span></span>`}
+      ${hidden.has('circuits') ? nothing : html`<span role="cell" class="c-circ">${circuits(row)}</span>`}
+      <span role="cell" class="c-facts">${main ? html`<span class="mono">${main}</span>` : nothing}<span class="rt2"></span><span class="dim old"></span>${bad}</span>`;
   }
-  const words = [one.name, ...instances.flatMap(i => [i.id, i.url])];
-  return passes(terms, words, fields, { up: one.sums.up, total: one.sums.total, down: one.sums.down, late: one.sums.late });
-}
 
-export function services(app) {
-  const strip = new Strip();
-  const input = h('input', { id: 'filter', type: 'text', placeholder: 'Filter: name, zone:eu-1', autocomplete: 'off', spellcheck: 'false', value: app.query('q') });
-  const tabs = TABS.map(([id, label]) => h('button', { 'aria-pressed': 'false', onclick: () => { show = id; app.setQuery('show', id); app.paint(); } }, label, ' ', h('span', { class: 'n' })));
-  const shown = h('span', { class: 'dim wide-only' });
-  const body = h('tbody', {});
-  const table = h('table', { class: 'tbl svc' });
-  const scroll = h('div', {}, table);
-  const list = h('section', { class: 'panel', 'aria-label': 'Service list' },
-    h('div', { class: 'bar' },
-      h('label', { class: 'field' }, icon('search'), h('span', { class: 'sr' }, 'Filter services'), input, h('kbd', { 'aria-hidden': 'true' }, '/')),
-      h('div', { class: 'seg', role: 'group', 'aria-label': 'Show' }, tabs),
-      h('span', { class: 'grow wide-only' }), shown,
-      h('button', { class: 'btn quiet icon wide-only', 'aria-label': 'Dense rows', title: 'Density (d)', onclick: () => app.density() }, icon('rows'))),
-    scroll);
-  const box = h('div', { class: 'stack' }, skeleton());
-  const order = new Order(body), rows = new Map(), open = new Set(app.query('open') ? [app.query('open')] : []);
-  let show = app.query('show'), zones = [], columns = '';
-  input.addEventListener('input', () => { app.setQuery('q', input.value.trim()); app.paint(); });
+  const unknown = new Float32Array(120).fill(NaN), ordered = new Float32Array(120);
+  function paintRow(row, node) {
+    if (narrow.matches) {
+      write(node.querySelector('.rt2'), row.rate === null ? '' : `${fmt.rate(row.rate)}/s`);
+      write(node.querySelector('.old'), row.oldest === null ? '' : `oldest ${fmt.duration(row.oldest)}`);
+      return;
+    }
+    if (!hidden.has('age')) showLease(node.querySelector('.lease'), row.oldest, row.renewS, row.ttlS);
+    if (hidden.has('rate')) return;
+    const ring = store.rates.get(row.n);
+    rateLine(node.querySelector('canvas'), ring ? store.ordered(ring, ordered) : unknown);
+    write(node.querySelector('.rt'), fmt.rate(row.rate));
+  }
 
-  const toggle = name => {
-    if (!open.delete(name)) open.add(name);
-    app.setQuery('open', [...open].at(-1) || '');
-    app.paint();
+  const sorting = () => {
+    const key = query('sort') in SORTS ? query('sort') : 'attention';
+    return { key, dir: query('dir') || SORTS[key][2] };
+  };
+  function sortBy(key) {
+    const now = sorting();
+    const dir = now.key === key ? (now.dir === 'asc' ? 'desc' : 'asc') : SORTS[key][2];
+    ctx.ask({ sort: key === 'attention' ? '' : key, dir: key === 'attention' || dir === SORTS[key][2] ? '' : dir }, { push: true });
+  }
+
+  function columns(event) {
+    openMenu(event.currentTarget, COLUMNS.map(([key, label]) => ({
+      label, on: !hidden.has(key), act: () => {
+        if (!hidden.delete(key)) hidden.add(key);
+        kept.set('services.hidden', [...hidden].join(','));
+        draw();
+      },
+    })));
+  }
+
+  function header(sort) {
+    const names = zones.length > MOST_ZONES ? ['Zones'] : short(zones);
+    const head = (key, label, options) => columnHead(key, label, sort, sortBy, options);
+    return html`<div class="lhead svc" role="row" aria-rowindex="1"><span role="columnheader"><span class="sr">State</span></span>
+      ${head('name', 'Service', { cls: 'c-name' })}${head('up', 'Up', { cls: 'c-up' })}${head('attention', 'Needs attention', { cls: 'c-need' })}
+      ${hidden.has('zones') ? nothing : names.map((name, i) => columnHead('', name, sort, null, { num: true, title: zones.length > MOST_ZONES ? 'Fewest and most in a zone' : `In ${zones[i]}`, cls: 'c-zone' }))}
+      ${hidden.has('version') ? nothing : columnHead('', 'Version', sort, null, { cls: 'c-version' })}
+      ${hidden.has('age') ? nothing : head('age', 'Oldest heartbeat', { cls: 'c-age' })}
+      ${hidden.has('rate') ? nothing : head('rate', 'Calls per second', { cls: 'c-rate', title: 'Now, and over two minutes' })}
+      ${hidden.has('circuits') ? nothing : head('circuits', 'Circuits', { cls: 'c-circ', title: 'Circuits that protect calls to it' })}</div>`;
+  }
+
+  const drawStrip = () => {
+    const section = root.querySelector('.strip');
+    if (section) render(strip(store, ctx), section);
   };
 
-  return {
-    title: 'Services', nodes: [box],
-    sub() {
-      const total = [...store.instances.values()].reduce((sum, members) => sum + members.size, 0);
-      if (!total) return 'no services yet';
-      const parts = [count(store.instances.size, 'service'), count(total, 'instance')];
-      if (zones.length > 1) parts.push(count(zones.length, 'zone'));
-      return parts.join(', ');
-    },
-    paint() {
-      if (!store.ready) return;
-      if (!store.instances.size) { rows.clear(); swap(box, 'empty', () => empty()); return; }
-      const towards = new Map();
-      for (const circuit of store.circuits.values()) {
-        if (!circuit.target) continue;
-        if (!towards.has(circuit.target)) towards.set(circuit.target, []);
-        towards.get(circuit.target).push(circuit);
+  function draw() {
+    const all = [...store.services.values()];
+    const every = [...new Set(all.flatMap(row => Object.keys(row.zones ?? {})))].filter(Boolean).sort();
+    // A single zone tells nothing.
+    zones = every.length > 1 ? every : [];
+    const instances = all.reduce((sum, row) => sum + row.total, 0);
+    const known = store.hello !== null && store.listed.value > 0;
+    ctx.head({
+      title: 'Services', doc: 'Services',
+      sub: !known ? 'loading' : all.length ? `${fmt.count(all.length, 'service')}, ${fmt.count(instances, 'instance')}${zones.length ? `, ${fmt.count(zones.length, 'zone')}` : ''}` : 'no services yet',
+    });
+    if (!all.length && known) {
+      list?.destroy();
+      list = null;
+      render(nothingYet(ctx), root);
+      return;
+    }
+    const text = query('q'), show = query('show'), sort = sorting();
+    const tab = TABS.find(([value]) => value === show) ?? TABS[0];
+    const { terms } = parse(text, GRAMMAR);
+    const rows = all.filter(row => tab[2](row) && passes(terms, item(row)));
+    const sorted = order.of(rows, row => row.n, compare(sort.key, sort.dir), `${text}\n${show}\n${sort.key} ${sort.dir}`);
+    render(html`<section class="panel strip" aria-label="Summary"></section>
+      <section class="panel" aria-label="Service list"><div class="bar scroll">
+        ${filterField({ text, label: 'Filter services', placeholder: zones[0] ? `Filter: name, zone:${zones[0]}, v:4.1` : 'Filter: name, status:down', grammar: GRAMMAR, change: filtering })}
+        ${segments('Show', TABS.map(([value, label, belongs]) => [value, label, all.filter(belongs).length]), tab[0], value => ctx.ask({ show: value }, { push: true }))}
+        <span class="wide-only" ?hidden=${!zones.length}>${pick('Zone', [['', 'Any'], ...zones.map(zone => [zone, zone])], fieldOf(text, 'zone'), zone => ctx.ask({ q: withField(text, 'zone', zone) }, { push: true }))}</span>
+        <span class="wide-only roomy">${pick('Sort', Object.entries(SORTS).map(([key, [label]]) => [key, label]), sort.key, key => ctx.ask({ sort: key === 'attention' ? '' : key, dir: '' }, { push: true }))}</span>
+        <span class="grow"></span><span class="dim wide-only nowrap">${order.waits ? 'order held, ' : ''}${rows.length} of ${all.length}</span>
+        <button class="btn quiet icon wide-only" aria-haspopup="menu" aria-expanded="false" aria-label="Columns" title="Columns" @click=${columns}>${icon('columns')}</button>
+        <button class="btn quiet icon wide-only" aria-label="Dense rows" title="Dense rows (d)" @click=${() => { toggleDensity(); list?.redraw(); }}>${icon('rows')}</button></div>
+      <div class="grid-table" role="table" aria-label="Services" aria-rowcount=${sorted.length + 1}>${header(sort)}<div role="rowgroup" class="rows"></div></div>
+      ${known ? nothing : skeletonRows()}
+      ${known && !rows.length ? empty({ title: 'No service matches', text: html`Nothing fits <b>${text || tab[1]}</b>${text && tab[0] ? ` in “${tab[1]}”` : ''}. Names, versions, <span class="mono">zone:</span> and <span class="mono">status:</span> are searched here; instances on the page of their service.`, action: { label: 'Clear filter', act: () => ctx.ask({ q: '', show: '' }, { push: true }) } }) : nothing}</section>`, root);
+    drawStrip();
+    const box = root.querySelector('.rows'), table = root.querySelector('.grid-table');
+    const shownZones = hidden.has('zones') ? 0 : zones.length > MOST_ZONES ? 1 : zones.length;
+    // repeat(0, …) is no valid list of columns, and would undo all of them.
+    if (shownZones) table.style.setProperty('--zones', `repeat(${shownZones}, var(--zone))`);
+    else table.style.removeProperty('--zones');
+    for (const [key] of COLUMNS) table.classList.toggle(`no-${key}`, hidden.has(key));
+    list ??= new VList(box, {
+      key: row => row.n, cls: 'svc', row: drawRow, paint: paintRow,
+      height: () => (narrow.matches ? 76 : document.documentElement.dataset.density ? 28 : 36),
+    });
+    list.set(sorted);
+  }
+
+  const opened = event => {
+    const row = event.target.closest('.lrow');
+    if (!row || event.target.closest('a, button')) return;
+    if (event.type === 'keydown' && event.key !== 'Enter') return;
+    const path = servicePath(row.dataset.key);
+    if (event.ctrlKey || event.metaKey) window.open(ctx.href(path), '_blank', 'noopener');
+    else ctx.navigate(path);
+  };
+  root.addEventListener('click', opened);
+  root.addEventListener('keydown', opened);
+
+  const stop = [
+    effect(() => {
+      store.listed.value;
+      ctx.query.value;
+      store.fed.value;
+      draw();
+    }),
+    // The order and the sums follow the numbers, but not each second.
+    store.tick.subscribe(n => {
+      if (!store.services.size) return;
+      if (store.circuits.size && !past) {
+        past = true;
+        history(ctx);
       }
-      const all = [...store.instances].map(([name, members]) => digest(name, members, towards));
-      zones = [...new Set(all.flatMap(one => [...one.zones.keys()]))].sort();
-      swap(box, 'list', () => [strip.node, list]);
-      strip.paint(all);
-      TABS.forEach(([id, , pass], i) => {
-        say(tabs[i].lastChild, int(all.filter(pass).length));
-        tabs[i].setAttribute('aria-pressed', String(id === show));
-      });
-      const terms = parse(input.value), tab = TABS.find(([id]) => id === show) || TABS[0];
-      const hits = all.filter(one => tab[2](one) && matches(terms, one));
-      say(shown, `${int(hits.length)} of ${int(all.length)}`);
-      const kind = JSON.stringify(zones);
-      if (kind !== columns) {
-        // The zones are columns, so a new zone is a new table.
-        columns = kind;
-        rows.clear();
-        table.replaceChildren(...header(zones), body);
-        body.replaceChildren();
-      }
-      swap(scroll, hits.length ? 'table' : `none ${input.value} ${show}`, () => hits.length ? table
-        : nothing('No service matches', input.value, () => { input.value = ''; show = ''; app.setQuery('q', ''); app.setQuery('show', ''); app.paint(); }));
-      const wanted = new Set(hits.map(one => one.name));
-      for (const name of rows.keys()) if (!wanted.has(name)) rows.delete(name);
-      const nodes = order.of(hits, one => one.name, concern, `${show} ${input.value}`).flatMap(one => {
-        if (!rows.has(one.name)) rows.set(one.name, new ServiceRow(one.name, zones, toggle));
-        return rows.get(one.name).paint(one, open.has(one.name));
-      });
-      arrange(body, nodes);
-      for (const row of rows.values()) row.draw();
-    },
+      if (n % 5 === 0) draw();
+      else drawStrip();
+    }),
+    onPaint(() => strip.paint(root, store)),
+    ctx.keys({ j: () => list?.step(1), k: () => list?.step(-1), ArrowDown: () => (list?.focused() ?? null) !== null && list.step(1), ArrowUp: () => (list?.focused() ?? null) !== null && list.step(-1) }),
+  ];
+  narrow.addEventListener('change', draw);
+  if (!feedAsked && !store.changes.length) {
+    feedAsked = true;
+    ctx.data('changes').then(({ rows }) => store.feed(rows), () => { /* the strip then counts from now on */ });
+  }
+  return () => {
+    for (const one of stop) one();
+    list?.destroy();
+    narrow.removeEventListener('change', draw);
+    root.removeEventListener('click', opened);
+    root.removeEventListener('keydown', opened);
   };
 }
-

@@ -1,0 +1,152 @@
+"""The page as it is meant to be used: a real estate, a service breaks, somebody sees it, acts, and reads it up.
+
+Filmed: if it fails, its pictures stay in the folder that the failure names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+from process_kit import Process, RegistryProcess, registry, until
+from ui_browser import chromium, needs_chromium, opened, playwright
+
+expect = playwright.expect
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(90)]
+COPIES = {"front": 1, "catalog": 1, "orders": 1, "prices": 1, "reviews": 2}
+PACE = {"RESILIENT_FETCH_INTERVAL": "0.5", "RESILIENT_PUSH_INTERVAL": "1"}
+CIRCUIT = "catalog/reviews:reviews"
+#: From the first failing call to what the page says of it, in seconds. Where others work, too, it takes twice
+#: as long.
+SEEN_WITHIN = 2 * 2.0
+
+
+class Shop:
+    """The demo's services under a load that the test sets; ``failing`` says how reviews are."""
+
+    def __init__(self, registry: RegistryProcess, session: aiohttp.ClientSession) -> None:
+        self.root = registry.root
+        self.urls = {name: registry.urls(name) for name in COPIES}
+        self.session = session
+        self.first_failed = 0.0
+
+    def url(self, view: str = "") -> str:
+        return f"{self.root}/ui/{view}"
+
+    async def mood(self, service: str, **wish: float) -> None:
+        for url in self.urls[service]:
+            async with self.session.post(f"{url}/demo/mood", json=wish):
+                pass
+
+    async def call(self) -> None:
+        async with self.session.get(self.urls["front"][0] + "/") as answer:
+            assert answer.status == 200
+
+    async def load(self, rate: float) -> None:
+        """An open loop, until cancelled."""
+        due, calls = time.monotonic(), set()
+        while True:
+            due += 1 / rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            calls.add(call := asyncio.create_task(self.call()))
+            call.add_done_callback(calls.discard)
+
+
+@asynccontextmanager
+async def shop():
+    with ExitStack() as stack:
+        running = stack.enter_context(registry())
+        environ = {**PACE, "RESILIENT_REGISTRY": running.url}
+        copies = [
+            stack.enter_context(Process(sys.executable, "-m", "resilient.demo.shop", name, **environ))
+            for name, n in COPIES.items()
+            for _ in range(n)
+        ]
+        for copy in copies:
+            copy.line()
+        until(lambda: sum(len(running.urls(name)) for name in COPIES) == len(copies))
+        await asyncio.sleep(1.2)  # until everybody has read of everybody
+        async with aiohttp.ClientSession() as session:
+            yield Shop(running, session)
+
+
+@asynccontextmanager
+async def film():
+    """Takes a picture of a page under a name. The folder goes if all went well."""
+    folder = Path(tempfile.mkdtemp(prefix="resilient-story-"))
+    number = 0
+
+    async def take(page, name):
+        nonlocal number
+        number += 1
+        await page.screenshot(path=folder / f"{number}-{name}.png")
+
+    try:
+        yield take
+    except BaseException as error:
+        error.add_note(f"pictures of the story are in {folder}")
+        raise
+    shutil.rmtree(folder)
+
+
+async def test_a_service_breaks_is_seen_is_helped_and_the_tale_is_told():
+    async with shop() as estate, chromium() as browser, film() as take:
+        await asyncio.gather(*(estate.call() for _ in range(20)))
+        async with opened(browser, estate, "circuits") as page:
+            card = page.get_by_role("article", name="catalog to reviews")
+            await expect(card.get_by_role("img", name="Closed")).to_be_visible()
+            await take(page, "well")
+
+            await estate.mood("reviews", errors=1.0)
+            began = time.monotonic()
+            load = asyncio.create_task(estate.load(60))
+            try:
+                await expect(card.locator(".st")).to_contain_text("Open", timeout=SEEN_WITHIN * 1000)
+                took = time.monotonic() - began
+                await take(page, "open")
+                print(f"seen {took:.2f} s after the first failing call")
+                assert await page.locator(".card").first.inner_text() == await card.inner_text(), (
+                )
+
+                # Who feels it?
+                await page.goto(estate.url("topology?name=reviews"))
+                await expect(page.locator(".felt b")).to_have_text("2 services")
+                felt = await page.locator(".node:not(.far)").evaluate_all("all => all.map(n => n.dataset.n)")
+                assert "catalog" in felt
+                await expect(page.locator(".felt")).to_be_visible()
+                await take(page, "topology")
+
+                # Somebody mends it, and says so.
+                await page.goto(estate.url(f"circuits/{CIRCUIT}"))
+                await expect(page.locator(".bigstate")).to_have_text("Open")
+                await expect(page.locator(".why")).to_contain_text("had failed when it opened")
+                await take(page, "circuit")
+                await page.get_by_role("button", name="Force closed").click()
+                dialog = page.get_by_role("dialog")
+                await dialog.get_by_label("Reason").fill("reviews are mended")
+                await take(page, "dialog")
+                await estate.mood("reviews", errors=0.0)
+                await dialog.get_by_role("button", name="Force closed").click()
+                await expect(page.locator(".bigstate")).to_have_text("Forced closed", timeout=8000)
+                await expect(page.locator(".held")).to_contain_text("reviews are mended")
+                await take(page, "forced")
+                await page.get_by_role("button", name="Reset").click()
+                await expect(page.locator(".bigstate")).to_have_text("Closed", timeout=8000)
+                await take(page, "closed")
+
+                await page.goto(estate.url("changes?kind=circuit_opened"))
+                rows = page.locator(".lrow:not([hidden])")
+                await expect(rows.first).to_be_visible()
+                await take(page, "changes")
+                print(await rows.all_inner_texts())
+            finally:
+                load.cancel()
+                with suppress(asyncio.CancelledError):
+                    await load
