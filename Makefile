@@ -13,7 +13,7 @@ VENDOR := dashboard/static/vendor/vendor.lock
 BENCH := .venv/.bench-$(STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-interop mutants test-faults test-interop pictures clean
+.PHONY: help setup demo test lint bench bench-interop mutants test-faults test-interop test-ops pictures clean
 
 help:
 	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-interop                 when Eureka clients see a change, here and at Netflix's server"
 	@echo "make mutants                       break the source line by line; the tests must notice"
 	@echo "make test-interop                  with other languages' Eureka clients, as far as they are installed"
+	@echo "make test-ops                      a real Prometheus over a small estate, with the files of ops/"
 	@echo "make test-faults                   real processes, killed and cut off"
 	@echo "make pictures                      the pictures of the docs, from the running demo"
 	@echo "make setup                         the virtual environment in .venv, for everything above"
@@ -54,12 +55,19 @@ mutants: $(DEV)
 
 test-faults: $(DEV)
 	@FAULTS=full .venv/bin/python -m pytest -rs tests/faults tests/demo tests/balancing/test_simulation.py
+	@HOSTILE_REQUESTS=$(or $(HOSTILE_REQUESTS),20000) .venv/bin/python -m pytest -rs tests/hostile/test_hostile_fuzz.py tests/hostile/test_hostile_growth.py
 
 pictures: $(DEV) .venv/.system
 	@.venv/bin/python tools/pictures.py
+	@tools/get_prometheus
+	@.venv/bin/python tools/picture_alerts.py
 
 test-interop: $(DEV)
 	@INTEROP=full .venv/bin/python -m pytest -rs tests/interop
+
+test-ops: $(DEV)
+	@tools/get_prometheus
+	@OPS=full .venv/bin/python -m pytest -rs tests/ops
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/interop/js/node_modules

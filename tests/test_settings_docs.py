@@ -53,7 +53,7 @@ def test_a_circuits_option(name: str) -> None:
 def test_an_option_of_the_registry(name: str) -> None:
     from registry_server.settings import Settings as Registry
 
-    on = {"delta": True, "self_preservation": True, "rate_limit": False, "strict_eureka": False}
+    on = {"delta": True, "mdns": True, "self_preservation": True, "rate_limit": False, "strict_eureka": False}
     option = name.replace("_", "-")
     _, variable, default, _ = row(f"--no-{option}" if on.get(name) else f"--{option}")
     assert variable == f"RESILIENT_REGISTRY_{name.upper()}"
