@@ -13,11 +13,12 @@ VENDOR := dashboard/static/vendor/vendor.lock
 BENCH := .venv/.bench-$(STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-interop mutants test-faults test-interop test-ops pictures clean
+.PHONY: help setup demo test test-ui lint bench bench-interop mutants test-faults test-interop test-ops pictures clean
 
 help:
 	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
 	@echo "make test [TESTS=tests/circuits]   ruff, mypy and all tests"
+	@echo "make test-ui                       the tests of the web UI alone, in a Chromium"
 	@echo "make lint                          ruff and mypy only"
 	@echo "make bench [BENCH_ARGS=--short]    what a call costs, beside other libraries"
 	@echo "make bench-interop                 when Eureka clients see a change, here and at Netflix's server"
@@ -38,6 +39,9 @@ test: lint .venv/.system
 	@.venv/bin/python -m pytest $(TESTS)
 	@echo "make test: all good"
 
+test-ui: .venv/.system
+	@.venv/bin/python -m pytest tests/dashboard
+
 lint: $(DEV)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet . || { echo "not formatted; run .venv/bin/ruff format"; exit 1; }
@@ -46,6 +50,7 @@ lint: $(DEV)
 bench: $(BENCH)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
 	@.venv/bin/python -m benchmarks.amplification
+	@.venv/bin/python -m benchmarks.push --short
 
 bench-interop: $(DEV)
 	@.venv/bin/python tests/interop/visible.py $(BENCH_ARGS)

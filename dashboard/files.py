@@ -24,6 +24,7 @@ _SLOT = '<script type="application/json" id="boot">'
 _MODULES = "<!-- modules -->\n"
 #: Imports that stand at the start of a line; those made later, by a call, are for what not everybody needs.
 _IMPORT = re.compile(r"^import\b[^'\"(;]*['\"](\.[^'\"]+)['\"]", re.MULTILINE)
+_LATER = re.compile(r"\bimport\(['\"](\.[^'\"]+)['\"]\)")
 MAIN = "app/main.js"
 
 
@@ -47,7 +48,8 @@ class Files:
         found = dict(sorted(_walk(root, "")))
         if "index.html" not in found:
             raise FileNotFoundError("dashboard/static/index.html is not in the installed package")
-        if lost := sorted({one for name in found for one in _wanted(name, found[name]) if one not in found}):
+        wanted = (one for name in found for asked in (_IMPORT, _LATER) for one in _wanted(name, found, asked))
+        if lost := sorted({one for one in wanted if one not in found}):
             raise FileNotFoundError(
                 f"the web UI's libraries are not in {root}: {', '.join(lost)}; "
                 "run python3 tools/vendor_ui.py where npm and its registry can be reached"
@@ -58,14 +60,14 @@ class Files:
             digest.update(content)
         self.version = digest.hexdigest()[:12]
         page = found.pop("index.html").decode()
-        self._imports = {name: list(_wanted(name, found[name])) for name in found if name.endswith(".js")}
+        self._imports = {name: list(_wanted(name, found, _IMPORT)) for name in found if name.endswith(".js")}
         if not _BOOT.search(page):
             page = page.replace("</head>", f"{_SLOT}</script>\n</head>")
         self._page = page
         self._files = {name: _file(name, content) for name, content in found.items()}
 
     def modules(self, view: str) -> list[str]:
-        """The modules that a page needs before it shows anything: the kit's and those of ``pages/{view}.js``."""
+        """What a page needs before it shows anything: the kit's modules and those of ``pages/{view}.js``."""
         todo = [MAIN, f"app/pages/{view}.js"]
         seen: dict[str, None] = {}
         while todo:
@@ -78,9 +80,7 @@ class Files:
     @lru_cache(maxsize=64)  # noqa: B019 - one for each page and depth
     def _parts(self, depth: int, view: str) -> tuple[bytes, bytes]:
         # Flat preloads, or the browser would find the modules one import after the other.
-        links = "".join(
-            f'<link rel="modulepreload" href="@version/{name}">\n' for name in self.modules(view)
-        )
+        links = "".join(f'<link rel="modulepreload" href="@version/{name}">\n' for name in self.modules(view))
         # Relative addresses, so that it also works behind a proxy that adds a prefix.
         page = self._page.replace(_MODULES, links).replace("@version/", f"{'../' * depth}@{self.version}/")
         slot = _BOOT.search(page)
@@ -100,10 +100,10 @@ class Files:
         return iter(self._files)
 
 
-def _wanted(name: str, content: bytes) -> Iterator[str]:
-    """The files that a module of ours imports at once."""
+def _wanted(name: str, found: Mapping[str, bytes], asked: re.Pattern[str]) -> Iterator[str]:
+    """The files that a module imports."""
     if name.endswith(".js") and not name.startswith("vendor/uplot/"):
-        for path in _IMPORT.findall(content.decode()):
+        for path in asked.findall(found[name].decode()):
             yield posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
 
 

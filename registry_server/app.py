@@ -137,6 +137,7 @@ class RegistryApp:
             self.actions,
             ready=lambda: self._started and self.cluster.ready,
             opens_in=lambda: self.cluster.opens_in,
+            foreign=self.source.foreign,
         )
         tools.mount(app)
         lists_itself = not self.trust.needs_read_token
@@ -193,6 +194,9 @@ class RegistryApp:
         """Read the snapshot if there is one, bind, sweep. OSError if the address cannot be bound."""
         if self.keeper is not None:
             await self.keeper.load()
+            for name in self.registry.table.services():
+                for lease in self.registry.table.leases(name).values():
+                    self.foreign.know(lease.record.instance)
         try:
             self.listener = await listen(
                 self.app, self.settings.host, self.settings.port, guard=_guard(), front=self.api.front

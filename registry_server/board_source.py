@@ -155,6 +155,10 @@ class UiSource:
     def circuits(self) -> Iterator[Mapping[str, Any]]:
         """Every circuit of every caller."""
         yield from self._board.rows()
+        yield from self.foreign()
+
+    def foreign(self) -> Iterator[Row]:
+        """Those that are only known from foreign streams."""
         for row in self._foreign.rows(self._clock.monotonic()):
             if not self._board.has(row["service"], row["name"]):
                 yield row

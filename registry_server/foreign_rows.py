@@ -1,7 +1,7 @@
 """What foreign processes' Hystrix streams say of their circuits, as the board's rows. Pure.
 
-Their percentiles come as numbers, which cannot be merged: over several hosts the worst one speaks for all, and
-each host's own are in the detail.
+Their percentiles come as numbers, which cannot be merged: over several hosts the worst one speaks for all,
+and each host's own are in the detail.
 """
 
 from __future__ import annotations
@@ -67,9 +67,8 @@ class Word:
         self.min_calls = property("circuitBreakerRequestVolumeThreshold")
         self.error_threshold = min(1.0, property("circuitBreakerErrorThresholdPercentage") / 100)
         threaded = event.get("propertyValue_executionIsolationStrategy") == "THREAD"
-        self.limit = (
-            None if threaded else property("executionIsolationSemaphoreMaxConcurrentRequests") or None
-        )
+        limit = property("executionIsolationSemaphoreMaxConcurrentRequests")
+        self.limit = limit if limit and not threaded else None
         spread = event.get("latencyTotal")
         self.latency: dict[str, float] = {}
         if isinstance(spread, Mapping):

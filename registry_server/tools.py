@@ -21,7 +21,7 @@ Errors are ``{"error": {"code": "...", "message": "..."}}``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 
 from aiohttp import hdrs, web
 
@@ -74,9 +74,11 @@ class Tools:
         *,
         ready: Callable[[], bool],
         opens_in: Callable[[], float] = float,
+        foreign: Callable[[], Iterable[Mapping[str, object]]] = tuple,
     ) -> None:
         self._views = views
         self._board = board
+        self._foreign = foreign
         self._trust = trust
         self._feed = feed
         self._actions = actions
@@ -187,7 +189,7 @@ class Tools:
     async def _circuits(self, request: web.Request) -> web.Response:
         if "watch" in request.query:
             self._feed.watch.glance()
-        body = await sliced(_listed(self._board))
+        body = await sliced(_listed(self._board, self._foreign))
         return web.Response(body=body, headers={**_JSON, hdrs.CACHE_CONTROL: "no-store"})
 
     async def _renew(self, request: web.Request) -> web.StreamResponse:
@@ -239,11 +241,16 @@ class Tools:
         return answer({"status": "UP"}) if self._ready() else answer({"status": "STARTING"}, 503)
 
 
-def _listed(board: Board) -> Generator[None, None, bytes]:
+def _listed(
+    board: Board, foreign: Callable[[], Iterable[Mapping[str, object]]]
+) -> Generator[None, None, bytes]:
     """All circuits as JSON, step by step."""
     pieces = []
     for row in (yield from board.viewing()):
         pieces.append(json.dump(row))
+        yield
+    for other in foreign():
+        pieces.append(json.dump(other))
         yield
     return b"[%b]" % b",".join(pieces)
 

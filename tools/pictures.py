@@ -36,7 +36,7 @@ PAGES = {
     "circuits": ("circuits", ".card canvas"),
     "circuits-table": ("circuits?view=table", ".vrow"),
     "circuit": ("circuits/catalog/reviews:reviews", ".plot canvas"),
-    "topology": ("topology?name=reviews", ".node"),
+    "topology": ("topology?name=reviews", ".node:visible, .ego:visible"),
     "api": ("api", "details"),
 }
 NARROW = ("services", "circuits", "circuit", "topology")

@@ -44,6 +44,17 @@ def test_a_healthy_copy() -> None:
     assert row(bench, "b")["latency_ms"] > 90
 
 
+def test_how_many_went_well_and_how_many_failed_in_a_row() -> None:
+    bench = Bench("ab")
+    assert (row(bench, "a")["success"], row(bench, "a")["row"]) == (None, 0)
+    for _ in range(3):
+        bench.good("a", 0.05)
+    bench.bad("a", 503)
+    assert (row(bench, "a")["success"], row(bench, "a")["row"]) == (0.75, 1)
+    bench.good("a", 0.05)
+    assert (row(bench, "a")["success"], row(bench, "a")["row"]) == (0.8, 0)
+
+
 def test_never_measured() -> None:
     bench = Bench("ab")
     assert (row(bench, "a")["score"], row(bench, "a")["latency_ms"], row(bench, "a")["share"]) == (

@@ -10,6 +10,7 @@ import pytest
 from seeded_source import SeededSource
 from ui_kit import Site
 
+from dashboard.app import PAGES
 from dashboard.files import Files
 
 
@@ -34,6 +35,7 @@ async def test_page_and_every_file_it_names(source):
             assert "unsafe" not in policy
         names = re.findall(r'(?:href|src)="(@[^"]+)"', page)
         assert len(names) > 15
+        assert not any("pages/circuit" in name or "uplot" in name for name in names), "of other pages"
         for name in names:
             async with site.session.get(site.url + name, headers={"Accept-Encoding": "gzip"}) as response:
                 assert response.status == 200, name
@@ -121,6 +123,28 @@ async def test_only_what_is_there_is_there(source, path):
         url = site.url + path.format(v=Files().version)
         async with site.session.get(url) as response:
             assert response.status == 404
+
+
+def test_what_a_browser_loads_stays_small():
+    files = Files()
+    css = sum(len(files[name].packed) for name in files if name.startswith("css/"))
+    every = sum(len(files[name].packed) for name in files if name.endswith((".js", ".css")))
+    assert every < 180_000, "all pages, with the charts"
+    for view in PAGES.values():
+        modules = files.modules(view)
+        assert f"app/pages/{view}.js" in modules
+        first = (
+            css + len(gzip.compress(files.page(0, b"{}", view))) + sum(len(files[n].packed) for n in modules)
+        )
+        assert first < 80_000, f"{view}: {first}"
+
+
+def test_without_its_libraries_it_says_how_to_get_them(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "index.html").write_text("<head></head>")
+    (tmp_path / "app" / "main.js").write_text("import { html } from '../vendor/lit-html/lit-html.js';\n")
+    with pytest.raises(FileNotFoundError, match=r"lit-html\.js; run python3 tools/vendor_ui\.py"):
+        Files(tmp_path)
 
 
 async def test_the_address_without_slash_leads_to_the_page(source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import orjson
 import pytest
@@ -312,3 +313,49 @@ def test_what_balancers_think_is_kept_by_target(clock, board):
     assert "evil" not in row
     assert row["in_flight"] is None
     assert board.balanced("other", "bank") == []
+
+
+def test_a_large_push_is_taken_in_slices_and_the_sums_hold_in_between(clock, board):
+    rows = [{"name": f"c{n}", "counts": {"success": 3}, "rate": 1.0} for n in range(500)]
+    push = {"service": "shop", "instance": "a", "circuits": rows}
+    steps = board.putting(push)
+    seen = [len(list(board.rows())) for _ in steps]
+    assert len(seen) > 10  # some to read it, some to take it
+    assert seen == sorted(seen)
+    assert len(list(board.rows())) == 500
+    assert all(later - earlier <= 64 for earlier, later in pairwise(seen))
+    # Who signs out in the middle of it is gone, and nothing of it stays.
+    steps = board.putting(push)
+    for _ in range(10):
+        next(steps)
+    board.forget("shop", "a")
+    list(steps)
+    assert (list(board.rows()), board._snapshots, board._recorded) == ([], 0, 0)
+
+
+def test_dear_history_is_written_once_a_second_and_not_by_a_push(clock, board):
+    callers = [Caller(clock, board, name) for name in "ab"]
+    for caller in callers:
+        caller.call(10)
+        caller.push()
+    clock.advance(5)
+    board.tick()
+    for caller in callers:
+        caller.call(10)
+        caller.push()
+    found = board.history("shop", "pay", 60)
+    assert found["p50"][-1] > 0
+    assert found["states"][-1] == [2, 0, 0, 0]
+    clock.advance(5)
+    steps = list(board.ticking())
+    assert len(steps) == 1  # one circuit with something to write
+    assert list(board.ticking()) == []
+
+
+def test_what_processes_say_alike_is_kept_once(clock, board):
+    for name in "ab":
+        Caller(clock, board, name).push()
+    one, other = (process.circuits["pay"] for process in board._processes.values())
+    assert one.about is other.about
+    assert one.settings is other.settings
+    assert len(one.settings) > 5

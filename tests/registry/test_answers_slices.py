@@ -111,6 +111,22 @@ def test_very_many_that_fall_silent_are_found_in_turns() -> None:
     assert len(watch.late) == MOST_AT_ONCE + 10
 
 
+def test_housekeeping_sets_aside_words_on_circuits_that_came_to_stay() -> None:
+    placed = CHANGES - 1
+    keeper = Housekeeper(Registry(clock=ManualClock()), lambda: placed)
+    try:
+        keeper.turn()
+        assert gc.get_freeze_count() == 0
+        placed += 1
+        keeper.turn()
+        assert gc.get_freeze_count() > 0
+        gc.unfreeze()
+        keeper.turn()
+        assert gc.get_freeze_count() == 0  # nothing came since
+    finally:
+        gc.unfreeze()
+
+
 async def test_housekeeping_sets_aside_what_grew_and_gives_it_back() -> None:
     registry = Registry(clock=ManualClock())
     keeper = Housekeeper(registry)

@@ -29,7 +29,14 @@ from resilient.telemetry.hystrix_http import handle
 from resilient.telemetry.hystrix_stream import stream_of
 
 PATH = "/actuator/hystrix.stream"
-JAVA = Instance("shop", "shop-1", "shop.example", 8080, "10.1.2.3", metadata={foreign.KEY: PATH})
+JAVA = Instance(
+    service="shop",
+    id="shop-1",
+    host="shop.example",
+    port=8080,
+    address="10.1.2.3",
+    metadata={foreign.KEY: PATH},
+)
 
 
 def fails() -> None:
@@ -109,16 +116,20 @@ def test_states(changes, state) -> None:
 @pytest.mark.parametrize("evil", [-1, 1e300, "7", None, True, [], {}])
 def test_numbers_that_are_none_count_nothing(evil) -> None:
     found = word(rollingCountSuccess=evil, currentConcurrentExecutionCount=evil, latencyTotal=evil)
-    assert (found.counts["success"], found.in_flight, found.latency) == (
-        0,
-        0,
-        {} if evil != {} else found.latency,
-    )
+    assert (found.counts["success"], found.in_flight, any(found.latency.values())) == (0, 0, False)
     assert word(propertyValue_metricsRollingStatisticalWindowInMilliseconds=evil).rate >= 0
 
 
-@pytest.mark.parametrize("text", ['{"HystrixCommand', '"HystrixCommand"' * 3, '{"type":"HystrixCommand"}',
-    json.dumps({"type": "HystrixCommand", "name": "n" * 300}), '{"a":"HystrixCommand","b":' + "[" * 5000])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"HystrixCommand"',
+        '"HystrixCommand"' * 3,
+        '{"type":"HystrixCommand"}',
+        json.dumps({"type": "HystrixCommand", "name": "n" * 300}),
+        '{"a":"HystrixCommand","b":' + "[" * 5000,
+    ],
+)
 def test_garbage_is_an_error(text) -> None:
     with pytest.raises(WireError):
         read_event(text, 0.0)
@@ -132,9 +143,8 @@ def test_other_events_are_nobodys() -> None:
 
 def test_a_stream_has_so_many_circuits() -> None:
     rows = ForeignRows()
+    one = word()
     for number in range(MOST_OF_ONE + 5):
-        one = word() if not number else one
-        one = object.__new__(type(one)) if False else one
         one.name = f"c{number}"
         rows.take("shop", "a", one)
     assert len(rows) == MOST_OF_ONE
@@ -154,8 +164,8 @@ def test_an_address_is_the_instances_own() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "hystrix.stream", "//evil/hystrix.stream", "http://evil/hystrix.stream", "/../hystrix.stream", "/admin",
-     "/a/%2e%2e/hystrix.stream", "/hystrix.stream?a=1", "/hystrix.stream#", "/a@b/hystrix.stream",
+    ["", "hystrix.stream", "//evil/hystrix.stream", "http://evil/hystrix.stream", "/../hystrix.stream",
+     "/admin", "/a/%2e%2e/hystrix.stream", "/hystrix.stream?a=1", "/hystrix.stream#", "/a@b/hystrix.stream",
      "/hystrix.stream\n", "/" + "a/" * 9 + "hystrix.stream", "/shutdown/hystrix.streams"],
 )  # fmt: skip
 def test_paths_that_are_not_asked(path) -> None:
@@ -164,8 +174,9 @@ def test_paths_that_are_not_asked(path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "shop.example", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1", "::1", "::",
-     "fe80::1", "fe80::1%eth0", "::ffff:127.0.0.1", "ff02::1", "0x7f000001", "2130706433", "127.1"],
+    ["", "shop.example", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "127.0.0.1",
+     "::1", "::", "fe80::1", "fe80::1%eth0", "::ffff:127.0.0.1", "ff02::1", "0x7f000001", "2130706433",
+     "127.1"],
 )  # fmt: skip
 def test_addresses_that_are_not_asked(address) -> None:
     assert source_of(replace(JAVA, address=address), loopback=False) is None

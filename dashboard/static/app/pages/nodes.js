@@ -72,7 +72,7 @@ export function mount(root, ctx) {
       <div class="cell"><div class="k">Largest lag</div><div class="v">${all.length ? html`${lag.toFixed(1)} <small>s</small>` : fmt.DASH}</div><div class="viz"><span class="dim clip">${all.length && lag ? bare(slowest.url) : 'nobody is behind'}</span></div></div>
       <div class="cell"><div class="k">Leases held</div><div class="v">${fmt.int(self.counts?.instances)}</div><div class="viz"><span class="dim">${fmt.count(self.counts?.services ?? 0, 'service')}, ${fmt.int(self.counts?.late ?? 0)} late</span></div></div>
       <div class="cell"><div class="k">Renewals per minute</div><div class="v">${fmt.int(beats.min)} <small>${beats.want ? `of ${fmt.int(beats.want)}` : ''}</small></div><div class="viz"><span class="dim">limit ${limit === undefined ? fmt.DASH : `${Math.round(limit * 100)}%`}</span></div></div>
-      <div class="cell"><div class="k">Self-preservation</div><div class="v ${tone ? `t-${tone}` : ''}">${text}</div><div class="viz"><span class="dim clip" title=${self.reason || nothing}>${self.mode === 'preserving' ? `for ${fmt.duration(self.preserving_for)}` : 'keeps silent instances if too many go silent'}</span></div></div>`;
+      <div class="cell"><div class="k">Self-preservation</div><div class="v ${tone ? `t-${tone}` : ''}">${text}</div><div class="viz"><span class="dim clip" title=${self.reason || nothing}>${self.mode === 'preserving' ? `for ${fmt.duration(self.preserving_for)}` : 'removal stops if many go silent'}</span></div></div>`;
   }
 
   function row(peer) {
