@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 from contextlib import asynccontextmanager
@@ -265,8 +264,7 @@ async def test_case_085_what_the_page_shows(private: None) -> None:
         )
         await wire.sweep()
         async with browser_page(f"{wire.base}/ui/services/orders") as page:
-            shown = f"document.querySelector('main').textContent.includes({json.dumps(id)})"
-            await page.wait_for_function(shown)
+            await page.get_by_text(id, exact=True).first.wait_for(timeout=5000)
             assert await page.title() != "owned"
             assert await page.locator("a[href^='javascript' i]").count() == 0
             assert await page.locator(".notice").count() == 0
