@@ -158,7 +158,9 @@ class Node(_Hot):
     def answered(self, mean: Mean, seconds: float, now: float) -> None:
         """A good answer after ``seconds``."""
         if mean.count < 10:
-            sample = mean.learn(seconds)
+            # Nobody is quicker than usual before it is known what is usual: the very first call of a process
+            # takes long, and the copy that happened to get it would be left alone for seconds.
+            sample = max(mean.learn(seconds), 1.0)
         else:  # Mean.learn, written out: this is the way of every good call
             usual = mean.value
             sample = seconds / usual

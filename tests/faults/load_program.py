@@ -43,18 +43,27 @@ async def main(seconds: float, rate: float) -> None:
             except Exception as error:
                 outcomes[f"error {error!r}"] += 1
 
+        async def tell_used() -> None:
+            """Which copy answers most of the calls just now."""
+            await asyncio.sleep(1.0)
+            before = {row["url"]: row["picks"] for row in current().balancer.view("orders")}
+            await asyncio.sleep(0.5)
+            after = {row["url"]: row["picks"] for row in current().balancer.view("orders")}
+            print("used", max(after, key=lambda url: after[url] - before.get(url, 0)), flush=True)
+
         await current().ready()
         print("ready", flush=True)
+        telling = asyncio.create_task(tell_used())
         begin = time.monotonic()
         calls = set()
         for n in range(round(seconds * rate)):
             await asyncio.sleep(max(0.0, begin + (n + 1) / rate - time.monotonic()))
             task = asyncio.create_task(one(len(calls)))
             calls.add(task)
-        await asyncio.gather(*calls)
-        nodes = [
-            (node.instance.port, str(node.state), node.reason) for node in current().balancer.nodes("orders")
-        ]
+        await asyncio.gather(*calls, telling)
+        nodes = {
+            row["url"]: [row["state"], row["why"], row["row"]] for row in current().balancer.view("orders")
+        }
     first = min((ended for _, ended, _ in refused), default=0.0)
     print(
         json.dumps(

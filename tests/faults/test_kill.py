@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -40,18 +39,21 @@ def test_a_killed_copy_costs_no_get_while_it_is_still_listed() -> None:
         ]
         for caller in callers:
             caller.line(lambda line: line == "ready")
-        time.sleep(1.5)
-        copies[0].kill()
+        # One that is called, by the first caller at least: another may have learnt to prefer the others.
+        killed = addresses.index(callers[0].line(lambda line: line.startswith("used")).split()[-1])
+        copies[killed].kill()
         results = [json.loads(caller.line(lambda line: line.startswith("{"))) for caller in callers]
         # Nobody told the registry: what saved the calls is not that the copy had been taken off the list.
-        assert addresses[0] in reg.urls("orders")
+        assert addresses[killed] in reg.urls("orders")
     made = int(SECONDS * RATE)
     # Suspended for 1, 2, then 4 seconds: three probes fit into what was left of the run.
     probes = 3
+    # It was noticed: by a connection refused, or by one that broke, after which the copy was left alone.
+    state, _, failures = results[0]["nodes"][addresses[killed]]
+    assert state == "ejected" or failures >= 1, results
     for result in results:
         outcomes = result["outcomes"]
         assert sum(outcomes.values()) == made
         assert not [name for name in outcomes if name.startswith("error")], result
         assert outcomes.get("fallback", 0) <= made * 0.001, result
-        assert result["refused"] >= 1, result
         assert result["after_first"] <= 1 + probes, result
