@@ -178,7 +178,7 @@ class UiActor:
             }
             commands.append(self._actions.read(asked))
         for command in commands:
-            deliver(self._feed, self._actions, command)
+            self._actions.send(command, self._feed)
         begun.commands = commands
         self._begun[begun.id] = begun
         asyncio.get_running_loop().call_soon(self.look)
@@ -255,15 +255,6 @@ class UiActor:
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def deliver(feed: Feed, actions: Actions, command: Command) -> None:
-    """Send a command to whom it is for, and remember it."""
-    command.number = feed.ring.head
-    for reader in feed.addressed(command.service, command.instance, command.worker):
-        if reader.wish.instance is not None and reader.say(command.frame(reader.wish.instance[1])):
-            command.delivered += 1
-    actions.keep(command)
 
 
 def _answered(begun: Begun, actions: Actions) -> Iterator[list[str]]:

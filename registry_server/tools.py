@@ -219,11 +219,7 @@ class Tools:
         if hdrs.CONTENT_TYPE not in request.headers:
             raise problem(415, "unsupported-type", "Content-Type must be application/json")
         command = self._actions.read(await _object(request, bodies.WRITE, LIMITS))
-        command.number = self._feed.ring.head
-        for reader in self._feed.addressed(command.service, command.instance, command.worker):
-            if reader.wish.instance is not None and reader.say(command.frame(reader.wish.instance[1])):
-                command.delivered += 1
-        self._actions.keep(command)
+        self._actions.send(command, self._feed)
         return answer({"id": command.id, "delivered": command.delivered}, 202)
 
     # --- about itself

@@ -12,6 +12,7 @@ from resilient.clock import Clock
 from resilient.errors import WireError
 from resilient.eureka.limits import check_id, check_name
 
+from .hub import Feed
 from .reader import event
 
 #: Actions that are remembered.
@@ -118,6 +119,14 @@ class Actions:
             at=self._clock.time(),
             sent=self._clock.monotonic(),
         )
+
+    def send(self, command: Command, feed: Feed) -> None:
+        """Tell it to the readers it is for, and remember it."""
+        command.number = feed.ring.head
+        for reader in feed.addressed(command.service, command.instance, command.worker):
+            if reader.wish.instance is not None and reader.say(command.frame(reader.wish.instance[1])):
+                command.delivered += 1
+        self.keep(command)
 
     def keep(self, command: Command) -> None:
         """It was sent; the oldest one is forgotten for it."""

@@ -137,11 +137,7 @@ class Reader(Outlet):
                 return piece
             if self.closed:
                 return None
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._until_woken()
 
     def next(self) -> bytes | None:
         """What comes next; None for nothing now."""

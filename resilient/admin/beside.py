@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from ..telemetry.hystrix_http import send_pieces
 from .asked import MOST_BODY, PATIENCE, Ask, Reply, close
 from .site import Site
 
@@ -90,22 +90,7 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     try:
         await response.prepare(request)
-    except BaseException:
-        await close(reply.stream)
-        raise
-    try:
-        if request.transport is not None:
-            # What a slow reader leaves unread waits here: little, so that it is noticed soon.
-            request.transport.set_write_buffer_limits(high=64 * 1024)
-        async for piece in reply.stream:
-            async with asyncio.timeout(PATIENCE):
-                await response.write(piece)
-        await response.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-    except ConnectionError:
-        pass  # it has left
+        await send_pieces(request, response, reply.stream, PATIENCE)
     finally:
         await close(reply.stream)
     return response

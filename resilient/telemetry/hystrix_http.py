@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -40,13 +40,20 @@ async def handle(
 async def _send(request: web.Request, reader: Reader, patience: float) -> web.StreamResponse:
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request)
-    if request.method == "HEAD":
-        return response
+    if request.method != "HEAD":
+        await send_pieces(request, response, reader, patience)
+    return response
+
+
+async def send_pieces(
+    request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes], patience: float
+) -> None:
+    """Write an endless answer. Whoever takes nothing for ``patience`` seconds is cut off."""
     if request.transport is not None:
         # What a slow reader leaves unread waits here: little, so that it is noticed soon.
         request.transport.set_write_buffer_limits(high=64 * 1024)
     try:
-        async for piece in reader:
+        async for piece in pieces:
             async with asyncio.timeout(patience):
                 await response.write(piece)
         await response.write_eof()
@@ -55,7 +62,6 @@ async def _send(request: web.Request, reader: Reader, patience: float) -> web.St
             request.transport.abort()
     except ConnectionError:
         pass  # it has left
-    return response
 
 
 async def handle_asgi(

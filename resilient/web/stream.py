@@ -90,13 +90,13 @@ class Outlet:
         self._pieces.append(piece)
         self._waiting += len(piece)
         self.quiet = False
-        _wake(self._waiter)
+        self._wake_up()
         return True
 
     def close(self) -> None:
         """End the stream once what waits has been sent."""
         self._closed = True
-        _wake(self._waiter)
+        self._wake_up()
         _wake(self._room)
 
     async def take(self) -> bytes | None:
@@ -104,11 +104,7 @@ class Outlet:
         while not self._pieces:
             if self._closed:
                 return None
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._until_woken()
         first = self._pieces.popleft()
         if self._pieces and len(first) < _SLICE:
             batch = [first]
@@ -120,6 +116,16 @@ class Outlet:
         self._waiting -= len(first)
         _wake(self._room)
         return first
+
+    async def _until_woken(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake_up(self) -> None:
+        _wake(self._waiter)
 
     async def room(self) -> bool:
         """Wait until nothing waits any more; ``False`` when the reader is gone. For patient producers."""
