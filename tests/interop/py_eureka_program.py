@@ -8,6 +8,9 @@ import py_eureka_client.eureka_client as eureka_client
 
 
 async def main(registry: str, app: str, port: int, renewal: int) -> None:
+    def failed(kind: str, error: Exception) -> None:
+        print(json.dumps({"did": "fail", "kind": kind}), flush=True)
+
     options = {"renewal_interval_in_secs": renewal, "duration_in_secs": 3 * renewal} if renewal else {}
     await eureka_client.init_async(
         eureka_server=registry,
@@ -15,6 +18,7 @@ async def main(registry: str, app: str, port: int, renewal: int) -> None:
         instance_host="127.0.0.1",
         instance_ip="127.0.0.1",
         instance_port=port,
+        on_error=failed,
         **options,
     )
     print(json.dumps({"did": "init"}), flush=True)
