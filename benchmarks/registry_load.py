@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -141,7 +142,8 @@ async def flood(port: int, requests: list[bytes], width: int, wrong: Callable[[i
 
 async def steady(port: int, requests: list[bytes], rate: float, seconds: float, width: int) -> list[float]:
     """Requests at a fixed rate whatever the server does; the seconds each took, from when it was due."""
-    idle: list[Connection] = []
+    # In turns: a connection that rests for long would be closed by the server.
+    idle: deque[Connection] = deque()
     took: list[float] = []
     waiting: list[float] = []
     turn = 0
@@ -169,7 +171,7 @@ async def steady(port: int, requests: list[bytes], rate: float, seconds: float, 
         while sent < (now - began) * rate:
             due = began + sent / rate
             if idle:
-                go(idle.pop(), due)
+                go(idle.popleft(), due)
             else:
                 waiting.append(due)
             sent += 1
