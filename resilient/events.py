@@ -49,13 +49,17 @@ class FallbackUsed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitChanged(Event):
-    """A circuit turned from ``old`` to ``new``: ``closed``, ``open``, ``half-open``."""
+    """A circuit turned from ``old`` to ``new``: ``closed``, ``open``, ``half-open``.
+
+    Where somebody turned it by hand, ``by`` and ``reason`` are what they said of it.
+    """
 
     level: ClassVar[str] = "warning"
     circuit: str
     old: str
     new: str
     reason: str = ""
+    by: str = ""
 
     @property
     def severity(self) -> str:
@@ -161,6 +165,20 @@ class LeaseChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEnding(Event):
+    """A step of our own end: ``what`` is ``leaving``, ``signed-out``, ``closing``, ``cut`` or ``done``.
+
+    ``seconds`` is how long the step may take: after ``signed-out`` callers are served until they have
+    noticed, after ``closing`` the calls under way may end. Those that do not are ``cut``.
+    """
+
+    service: str
+    instance: str
+    what: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryChanged(Event):
     """Services that gained or lost instances since the last directory."""
 
@@ -202,6 +220,7 @@ LOGGED: tuple[type[Event], ...] = (
     LeaseChanged,
     OperatorActed,
     RegistryChanged,
+    ServiceEnding,
     SettingsRead,
 )
 

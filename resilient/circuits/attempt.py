@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: ``odd`` of an attempt that takes the long way for no other reason than that all of its circuit's do now.
+WATCHED = 2
+
 
 class _Hot:
     """What every call touches: slots of a base class come first, on one line of the processor's cache."""
@@ -26,7 +30,7 @@ class Attempt(_Hot):
     """Leave to make one call. Reused by the next call, unless anything out of the ordinary happened to it.
 
     ``odd`` is the switch: whoever holds it, judges through it, expires it or turns its circuit sets it, and
-    an odd attempt ends the long way and is never used again.
+    an odd attempt ends the long way and is never used again; one that is only :data:`WATCHED` is.
     """
 
     __slots__ = (
@@ -50,7 +54,7 @@ class Attempt(_Hot):
         self.began = None
         self.task: asyncio.Task[object] | None = None
         self.cancels = 0
-        self.odd = False
+        self.odd: int = False
         self.expired = False
         self.trial = False
         self.verdict: Outcome | None = None
@@ -117,14 +121,15 @@ class Crew:
     Both are atomic, so the limit is exact under threads without a lock. All methods want the circuit's lock.
     """
 
-    __slots__ = ("_low", "_missing", "all", "idle", "made")
+    __slots__ = ("_low", "_missing", "_tidied", "all", "idle", "made")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.idle: list[Attempt] = []
         self.all: set[Attempt] = set()
         self.made = 0
         self._low = 0
         self._missing: frozenset[Attempt] = _NOBODY
+        self._tidied = now
 
     def new(self, circuit: Circuit) -> Attempt:
         """One attempt more."""
@@ -151,9 +156,15 @@ class Crew:
         """How many are out."""
         return self.made - len(self.idle)
 
-    def note_idle(self) -> None:
-        """Remember how few were idle: the difference is what the circuit needs."""
+    def tidy(self, now: float, every: float, limit: float | None) -> None:
+        """A slice has ended. Each ``every`` seconds drop what nobody needed, and give up what was lost, where
+        a call may take ``limit`` seconds; without one it may take as long as it likes."""
+        # How few were idle: the difference is what the circuit needs.
         self._low = min(self._low, len(self.idle))
+        if now - self._tidied >= every:
+            self._tidied = now
+            self.trim()
+            self.sweep(now, max(_LONGEST_CALL, 10 * limit) if limit is not None else math.inf)
 
     def trim(self) -> None:
         """Drop the attempts that nobody needed since the last time; those used least lie at the left."""
@@ -187,6 +198,8 @@ class Crew:
         self._missing = frozenset(missing)
 
 
+#: Seconds after which a call is taken for lost if it also took ten times as long as it may.
+_LONGEST_CALL = 3600.0
 _NOBODY: frozenset[Attempt] = frozenset()
 
 #: The value names the attempt and the moment it began, so that a task which outlived its call never

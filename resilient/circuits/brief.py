@@ -15,9 +15,13 @@ from .policy import Outcome
 from .window import BAD, DRAGGED, FALLBACK_SUCCESS, GOOD, RETRY_DENIED
 
 Row = list[Any]
+#: Characters of what somebody said who turned a circuit by hand.
+MOST_SAID = 200
 
 #: The places in a row. ``PERIODS`` are lists of number, lowest bucket, counts, sum and longest (s).
-NAME, STATE, SINCE, RETRY_IN, COUNTS, JUDGED, IN_FLIGHT, TRIALS, PERIODS, ERROR, MODE = range(11)
+#: ``KINDS`` are pairs of a failure's kind and its count, the most frequent first; a row of a circuit that has
+#: not failed for long ends before them.
+NAME, STATE, SINCE, RETRY_IN, COUNTS, JUDGED, IN_FLIGHT, TRIALS, PERIODS, ERROR, MODE, KINDS = range(12)
 #: The order of ``COUNTS``. ``JUDGED`` holds good, bad and slow calls, as the judge counts them.
 WORDS = (
     *(one.word for one in Outcome),
@@ -74,19 +78,25 @@ def brief(circuit: Circuit, known: int) -> tuple[Row, int]:
             circuit.last_error[:200],
             held,
         ]
+        if kinds := circuit.kinds.told():
+            row.append([list(pair) for pair in kinds])
     return row, newest
 
 
 def why(circuit: Circuit) -> dict[str, object] | None:
-    """The rule that has just opened a circuit, as far as its window still shows it."""
+    """The rule that has just opened a circuit, as far as its window still shows it; or who turned it."""
     policy = circuit.policy
     with circuit.section:
         good, bad, slow = (circuit.window.sums[place] for place in (GOOD, BAD, DRAGGED))
         text = circuit.last_error[:200]
         row = circuit._storage.counter
+        hand = circuit.turned_by
     calls = good + bad
     found: dict[str, object] = {"calls": calls, "text": text}
-    if calls >= policy.min_calls and bad and bad >= policy.error_rate * calls:
+    if hand is not None:
+        by, reason = hand
+        found.update(rule="hand", value=None, limit=None, by=by[:MOST_SAID], reason=reason[:MOST_SAID])
+    elif calls >= policy.min_calls and bad and bad >= policy.error_rate * calls:
         found.update(
             rule="error_rate", value=round(100 * bad / calls, 1), limit=round(100 * policy.error_rate, 1)
         )

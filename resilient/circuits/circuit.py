@@ -16,27 +16,17 @@ from typing import Any
 from ..errors import CallRejected, CircuitFull, CircuitOpen
 from ..events import AnsweredFromCache, CallsCollapsed, FallbackUsed, RetryDenied
 from . import window as columns
-from .attempt import Attempt
+from .attempt import WATCHED, Attempt
 from .deadlines import NO_QUEUE, NOWHERE, Unlimited, queue_for
 from .judge import CLOSED, HALF_OPEN, OPEN
+from .kinds import REJECTED
 from .policy import Outcome
 from .pool import Pool, Pools
-from .snapshot import CircuitSnapshot
+from .snapshot import CircuitSnapshot, taken
 from .tuning import Tuned
 
 INHERIT: Any = object()
 _NOTHING: Mapping[str, Any] = {}
-_COUNTED = {outcome.word: int(outcome) for outcome in Outcome} | {
-    "fallback_success": columns.FALLBACK_SUCCESS,
-    "fallback_failure": columns.FALLBACK_FAILURE,
-    "fallback_rejected": columns.FALLBACK_REJECTED,
-    "late": columns.LATE,
-    "slow": columns.SLOW,
-    "response_from_cache": columns.FROM_CACHE,
-    "collapsed": columns.COLLAPSED,
-    "retried": columns.RETRIED,
-    "retry_denied": columns.RETRY_DENIED,
-}
 
 
 class Circuit(Tuned):
@@ -74,11 +64,11 @@ class Circuit(Tuned):
         """
         self._hold("auto" if seconds is None else "closed", seconds, reason, by, self.breaker.close)
 
-    def auto(self) -> None:
+    def auto(self, *, reason: str = "", by: str = "") -> None:
         """End a hold: it closes with a clean window and decides for itself again. Without one, nothing."""
         with self.section:
             if self._mode != "auto":
-                self.close()
+                self.close(reason=reason, by=by)
 
     def obeyed(self, command: str) -> None:
         """Show ``command``, an id, as the last one from afar that was obeyed."""
@@ -90,11 +80,16 @@ class Circuit(Tuned):
         with self.section:
             self._mode = mode
             self._mode_until = math.inf if seconds is None else self.now() + seconds
-            self._mode_reason, self._mode_by = reason, by
-            if reason:
+            held = mode != "auto"
+            self._mode_reason, self._mode_by = (reason, by) if held else ("", "")
+            if reason and turn != self.breaker.close:  # what refused calls are told
                 self.last_error = reason
-            turn()
-            self._notice()
+            self._hand = by, reason
+            try:
+                turn()
+                self._notice()
+            finally:
+                self.turned_by, self._hand = self._hand, None
             self._set_open_until()
             self.rewire()
 
@@ -164,9 +159,10 @@ class Circuit(Tuned):
                 if trial:
                     attempt.trial = True
                     self._trials[attempt] = now
-                attempt.odd = self.take is None or limit is not INHERIT
-                for listener in self.breaker.listeners:
-                    listener.before_call(self.breaker, func, *args, **kwargs)
+                attempt.odd = limit is not INHERIT or (WATCHED if self.take is None else False)
+                if self.breaker.heard:
+                    for listener in self.breaker.listeners:
+                        listener.before_call(self.breaker, func, *args, **kwargs)
             elif refused is None:
                 refused = CircuitFull(self.name, self.policy.max_concurrent or 0)
                 self._count_full(self.policy.max_concurrent)
@@ -239,6 +235,7 @@ class Circuit(Tuned):
 
     def _count_full(self, limit: int | None) -> None:
         self.window.add(Outcome.REJECTED)
+        self._erred(REJECTED, self.now())
         # A full circuit is nearly always the first sign of a slow service; but it decides no trial.
         if self.policy.count_rejections and self._seen == CLOSED:
             self.window.judge(Outcome.FAILURE)
@@ -315,46 +312,7 @@ class Circuit(Tuned):
 
     def snapshot(self) -> CircuitSnapshot:
         """The circuit at this moment."""
-        with self.section:
-            now = self.now()
-            self._fold(now)
-            self._end_hold(now)
-            state = self._notice()
-            sums, policy, total = self.window.sums, self.policy, self.window.total
-            counts = {word: sums[column] for word, column in _COUNTED.items()}
-            made = sums[Outcome.SUCCESS] + sums[Outcome.FAILURE] + sums[Outcome.TIMEOUT]
-            asked = made + sum(sums[o] for o in (Outcome.EXCLUDED, Outcome.SHORT_CIRCUITED, Outcome.REJECTED))
-            left = self.open_until - now
-            return CircuitSnapshot(
-                name=self.name,
-                group=self.group,
-                target=self.target,
-                at=self.clock.time(),
-                state=state,
-                since=now - self._since,
-                mode=self._mode,
-                mode_left=None if self._mode_until == math.inf else self._mode_until - now,
-                mode_reason=self._mode_reason,
-                mode_by=self._mode_by,
-                command=self._command,
-                retry_in=left if 0 < left < math.inf else None,
-                window=policy.window,
-                counts=counts,
-                calls=total,
-                error_rate=sums[columns.BAD] / total if total else 0.0,
-                rate=asked / policy.window,
-                in_flight=sum(crew.busy() for crew in self.crews),
-                limit=policy.max_concurrent,
-                timeout=self.limit,
-                min_calls=policy.min_calls,
-                error_threshold=policy.error_rate,
-                observe=policy.observe,
-                last_error=self.last_error,
-                slow_rate=sums[columns.DRAGGED] / total if total else 0.0,
-                isolation=policy.isolation,
-                abandoned=max(0, self.abandoned),
-                latency=self.latencies.merged(now),
-            )
+        return taken(self)
 
     # ------------------------------------------------------------------ threads
 

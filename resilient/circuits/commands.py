@@ -56,9 +56,9 @@ def apply(book: CircuitBook, payload: Mapping[str, object]) -> str:
         elif action == "close":
             circuit.close(hold, reason=reason, by=by)
         elif action == "reset":
-            circuit.close()
+            circuit.close(reason=reason, by=by)
         else:
-            circuit.auto()
+            circuit.auto(reason=reason, by=by)
         until = None
         if action in ("open", "close") and seconds is not None:
             until = circuit.clock.time() + hold

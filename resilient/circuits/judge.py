@@ -10,14 +10,15 @@ from typing import Any
 import pybreaker
 
 from ..clock import SYSTEM, Clock
-from ..errors import CallTimeout, ResilientError
+from ..errors import CallTimeout
 from ..events import CallEnded, CircuitChanged, Event, Publish
 from ..events import discard as unheard
 from .allowance import hurried
 from .attempt import Attempt, Crew
+from .kinds import TIMEOUT as LATENESS
 from .ledger import CLOSED, HALF_OPEN, NO_RESULT, OPEN, Ledger, describe, discard, nobody
 from .listeners import Breaker
-from .policy import FAILURE, SUCCESS, TIMEOUT, VOID, CircuitPolicy, Outcome
+from .policy import EXCLUDED, FAILURE, SUCCESS, TIMEOUT, VOID, CircuitPolicy, Outcome
 from .replies import retry_after
 from .storage import ClockedStorage
 from .window import BAD, BATCH, DRAGGED, GOOD, LATE, SLOW, soonest_slow
@@ -27,8 +28,6 @@ __all__ = ["CLOSED", "HALF_OPEN", "NO_RESULT", "OPEN", "Judge", "nobody"]
 _GOOD = (Outcome.SUCCESS, Outcome.EXCLUDED)
 _BAD = (Outcome.FAILURE, Outcome.TIMEOUT)
 _MOST_REOPENINGS = 32  # a power of more would be no number of seconds
-#: Seconds after which a call is taken for lost if it also took ten times as long as it may.
-_LONGEST_CALL = 3600.0
 _chance = Random()
 #: What pybreaker is given for "no limit".
 NEVER = 1_000_000_000
@@ -38,9 +37,9 @@ class Judge(Ledger):
     """The half of a circuit that learns. Its other half, :class:`~.circuit.Circuit`, admits."""
 
     __slots__ = (
-        "_command", "_mode", "_mode_by", "_mode_reason", "_mode_until", "_open_for", "_ours", "_publish",
-        "_reopened", "_rng", "_since", "_tells_calls", "_tidied", "_told", "_trials", "_wants", "_would_open",
-        "crew", "crews", "group", "target",
+        "_command", "_hand", "_mode", "_mode_by", "_mode_reason", "_mode_until", "_open_for", "_ours",
+        "_publish", "_reopened", "_rng", "_since", "_tells_calls", "_told", "_trials", "_wants",
+        "_would_open", "crew", "crews", "group", "target", "turned_by",
     )  # fmt: skip
 
     def __init__(
@@ -62,17 +61,20 @@ class Judge(Ledger):
         self.target: str | None = None
         self.open_until = self.shut_until = 0.0
         self.take = None
-        self.crew = Crew()
+        self.crew = Crew(self.now())
         self.crews = [self.crew]
         self._trials: dict[Attempt, float] = {}
         self._mode = "auto"
         self._mode_until = math.inf
         self._mode_reason = self._mode_by = self._command = ""
+        #: Who turns it by hand just now, and who brought it where it is: by and reason; ``None``: nobody did.
+        self._hand: tuple[str, str] | None = None
+        self.turned_by: tuple[str, str] | None = None
         self._publish = publish
         self._wants = wants
         self._rng = rng
         self._would_open = False
-        self._since = self._tidied = self.now()
+        self._since = self.now()
         self._open_for = policy.reset_timeout
         self._reopened = 0
         self._told = 0.0
@@ -102,7 +104,7 @@ class Judge(Ledger):
             self.take = None
             now = self.now()
             self._fold(now)
-            old, self.crew = self.crew, Crew()
+            old, self.crew = self.crew, Crew(now)
             old.retire()
             self.crews = [crew for crew in self.crews if crew.busy()] + [self.crew]
             self._trials.clear()
@@ -119,8 +121,10 @@ class Judge(Ledger):
             self._would_open = False
             self._set_open_until()
             self.rewire()
+            self.turned_by = self._hand
             if was != self._seen:
-                self._tell_change(was, self._seen, self.last_error if self._seen == OPEN else "")
+                by, reason = self._hand or ("", self.last_error if self._seen == OPEN else "")
+                self._tell_change(was, self._seen, reason, by)
 
     def rewire(self) -> None:
         """Who watches, or who holds the circuit, has changed; the generation stays."""
@@ -162,6 +166,8 @@ class Judge(Ledger):
 
     def _notice(self) -> str:
         """The state as the storage has it; another process may have turned it."""
+        if self._ours:
+            return self._seen  # our own storage has told us
         state: str = self.breaker.state.name
         if state != self._seen:
             self.turned()
@@ -175,8 +181,10 @@ class Judge(Ledger):
         self._notice()
         self._told = 0.0
 
-    def _tell_change(self, old: str, new: str, reason: str) -> None:
-        event = CircuitChanged(at=self.clock.time(), circuit=self.name, old=old, new=new, reason=reason)
+    def _tell_change(self, old: str, new: str, reason: str, by: str = "") -> None:
+        event = CircuitChanged(
+            at=self.clock.time(), circuit=self.name, old=old, new=new, reason=reason, by=by
+        )
         self.section.later(self._publish, event)
 
     # ------------------------------------------------------------------ the way out
@@ -243,7 +251,7 @@ class Judge(Ledger):
 
         With ``keep`` the permit stays taken, since the work goes on: :meth:`let_go` takes it back.
         """
-        bad = outcome in _BAD
+        bad = outcome is FAILURE or outcome is TIMEOUT
         text = describe(outcome, error, result) if bad else ""
         longest = self.policy.slow_duration
         slow = longest is not None and seconds > longest and outcome is not VOID
@@ -263,22 +271,22 @@ class Judge(Ledger):
                 window.add(SLOW)
             if bad:
                 self.last_error = text
+                kind = LATENESS if outcome is TIMEOUT else text if error is None else type(error)
+                try:
+                    self.kinds.counts[kind] += 1
+                except KeyError:
+                    self._erred(kind, now)
                 if attempt.trial and attempt.told is None:
                     attempt.told = retry_after(result if error is None else error, self.clock.time())
             elif outcome is not VOID and attempt.deadline is not None and seconds > attempt.deadline:
                 window.add(LATE)
             if present:
                 if self.breaker.heard:
-                    self._tell_listeners(outcome, error, text)
+                    self.breaker.tell(outcome, error, text)
                 self._judge(attempt, outcome, slow, seconds)
             if self._tells_calls:
-                event = CallEnded(
-                    at=self.clock.time(),
-                    circuit=self.name,
-                    outcome=outcome.word,
-                    seconds=seconds,
-                    error=text,
-                )
+                wall, word = self.clock.time(), outcome.word
+                event = CallEnded(at=wall, circuit=self.name, outcome=word, seconds=seconds, error=text)
                 self.section.later(self._publish, event)
             if not keep:
                 self._release(attempt)
@@ -293,26 +301,21 @@ class Judge(Ledger):
         if self.classify(error) is not FAILURE:
             return
         with self.section:
-            self._fold(self.now())
+            self._fold(now := self.now())
             self.window.add(FAILURE)
             self.last_error = describe(FAILURE, error, None)
+            self._erred(type(error), now)
             if attempt.crew is self.crew and self._seen == CLOSED:
                 self.window.judge(FAILURE)
                 self._consider()
 
     def _release(self, attempt: Attempt) -> None:
         attempt.task = attempt.began = attempt.verdict = attempt.outer = attempt.queue = None
-        if attempt.odd or attempt.trial:
+        if attempt.odd is True or attempt.trial:
             attempt.crew.drop(attempt)
         else:
+            attempt.odd = False
             attempt.crew.idle.append(attempt)
-
-    def _tell_listeners(self, outcome: Outcome, error: BaseException | None, text: str) -> None:
-        for listener in self.breaker.listeners:
-            if outcome in _GOOD:
-                listener.success(self.breaker)
-            elif outcome in _BAD:
-                listener.failure(self.breaker, error if error is not None else ResilientError(text))
 
     def _judge(self, attempt: Attempt, outcome: Outcome, slow: bool, seconds: float) -> None:
         storage = self._storage
@@ -336,10 +339,11 @@ class Judge(Ledger):
                 self.window.add(GOOD)  # a bad one was counted with its column
             if slow and outcome is not Outcome.EXCLUDED:
                 self.window.add(DRAGGED)
-            if outcome in _GOOD:
+            # Not "in": that compares numbers, and is asked for each failure.
+            if outcome is SUCCESS or outcome is EXCLUDED:
                 if storage.counter:
                     storage.reset_counter()
-            elif outcome in _BAD:
+            elif outcome is FAILURE or outcome is TIMEOUT:
                 storage.increment_counter()
             self._consider()
 
@@ -359,7 +363,7 @@ class Judge(Ledger):
         ill = enough and bad and bad >= policy.error_rate * total
         drags = slow and enough and policy.slow_duration is not None and slow >= policy.slow_rate * total
         window.due = BATCH
-        if ill or drags or row >= self.breaker.fail_max:
+        if ill or drags or row >= self.breaker._fail_max:  # asked for each failure; the property is a call
             if drags and not ill:
                 self.last_error = f"{slow} of {total} calls took longer than {policy.slow_duration:g}s"
             if self._mode == "auto" and not policy.observe:
@@ -390,10 +394,4 @@ class Judge(Ledger):
                 self._consider()
 
     def _tidy(self, now: float) -> None:
-        crew = self.crew
-        crew.note_idle()
-        if now - self._tidied >= self.policy.window:
-            self._tidied = now
-            crew.trim()
-            limit = self.limit  # without one, a call may take as long as it likes
-            crew.sweep(now, max(_LONGEST_CALL, 10 * limit) if limit is not None else math.inf)
+        self.crew.tidy(now, self.policy.window, self.limit)

@@ -11,6 +11,7 @@ import pybreaker
 
 from ..clock import Clock
 from ..events import Event
+from .kinds import GENERATION, NO_KINDS, Kind, Kinds
 from .latency import Latencies
 from .listeners import Breaker
 from .policy import FAILURE, TIMEOUT, CircuitPolicy, Outcome
@@ -25,7 +26,7 @@ _MOST_TYPES = 256
 _WITHOUT_STATUS: set[type] = set()
 _ANY_TYPE: set[type] = set()
 _NO_TYPE: set[type] = set()
-_USUAL = (callers_fault,)
+_USUAL = [callers_fault]
 _NO_TURNS: tuple[int, int, int, float] = (0, 0, 0, 0.0)
 _log = logging.getLogger("resilient.circuits")
 
@@ -62,8 +63,8 @@ class Ledger(_Hot):
     """The part of a circuit that keeps the books. It decides nothing about the state."""
 
     __slots__ = (
-        "__weakref__", "_complained", "_seen", "_storage", "breaker", "clock", "last_error", "latencies",
-        "name", "policy", "section", "turns",
+        "__weakref__", "_complained", "_seen", "_storage", "breaker", "clock", "kinds", "last_error",
+        "latencies", "name", "policy", "section", "turns",
     )  # fmt: skip
 
     breaker: Breaker
@@ -79,6 +80,7 @@ class Ledger(_Hot):
         self.window = Window(policy.window, policy.slices, self.now())
         self.latencies = Latencies()
         self.last_error = ""
+        self.kinds = NO_KINDS
         self.section = Section()
         self._complained = False
         self._seen = CLOSED
@@ -96,11 +98,12 @@ class Ledger(_Hot):
 
     def classify(self, error: BaseException) -> Outcome:
         """What an error says about the service. A predicate that fails itself excuses nobody."""
-        policy, exclude = self.policy, self.breaker.excluded_exceptions
-        if not policy.ignore and exclude == _USUAL and only_failed(error):
+        policy, breaker = self.policy, self.breaker
+        # The list itself: pybreaker's property for it makes a tuple each time.
+        if not policy.ignore and breaker._excluded_exceptions == _USUAL and only_failed(error):
             return FAILURE
         try:
-            return policy.classify(error, exclude)
+            return policy.classify(error, breaker.excluded_exceptions)
         except Exception:
             self._complain("exclude= or ignore=")
             return Outcome.FAILURE
@@ -138,6 +141,15 @@ class Ledger(_Hot):
             self._fold(now)
             self.window.due = 1
 
+    def _erred(self, kind: Kind, now: float) -> None:
+        """Count a failure by its kind, the long way: it is the first one, or the first of its kind."""
+        if self.kinds is NO_KINDS:
+            self.kinds = Kinds(now + GENERATION)
+        try:
+            self.kinds.counts[kind] += 1
+        except KeyError:
+            self.kinds.learn(kind)
+
     def _count_turn(self, was: str, seconds: float) -> None:
         """It was in that state for so long, and now is in another one."""
         closed, opened, half, away = self.turns
@@ -168,6 +180,8 @@ class Ledger(_Hot):
         if now >= window.end:
             window.roll(now)
             self._tidy(now)
+        if now >= self.kinds.until:
+            self.kinds.turn(now)
 
     def _tidy(self, now: float) -> None:
         """A slice has ended, so at most some times in a second: time to put things away."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pybreaker
 
+from ..errors import ResilientError
+from .policy import EXCLUDED, FAILURE, SUCCESS, TIMEOUT, Outcome
 from .section import Section
 
 _Base = pybreaker.CircuitBreakerListener
@@ -73,6 +75,14 @@ class Breaker(pybreaker.CircuitBreaker):
     def hears(self, listener: Any) -> bool:
         """Whether it is one of the listeners."""
         return any(shield.listener is listener for shield in self._shields)
+
+    def tell(self, outcome: Outcome, error: BaseException | None, text: str) -> None:
+        """Tell the listeners how a call ended; ``text`` stands for an error that nobody raised."""
+        for listener in self._listeners:
+            if outcome is SUCCESS or outcome is EXCLUDED:
+                listener.success(self)
+            elif outcome is FAILURE or outcome is TIMEOUT:
+                listener.failure(self, error if error is not None else ResilientError(text))
 
     def add_listener(self, listener: Any) -> None:
         with self._lock:

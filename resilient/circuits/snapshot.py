@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from . import window as columns
 from .latency import Histogram
+from .policy import Outcome
+
+if TYPE_CHECKING:
+    from .circuit import Circuit
 
 #: Shares of the latency quantiles people read, with their names.
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+#: What is counted, with its column of the window.
+COUNTED = {outcome.word: int(outcome) for outcome in Outcome} | {
+    "fallback_success": columns.FALLBACK_SUCCESS,
+    "fallback_failure": columns.FALLBACK_FAILURE,
+    "fallback_rejected": columns.FALLBACK_REJECTED,
+    "late": columns.LATE,
+    "slow": columns.SLOW,
+    "response_from_cache": columns.FROM_CACHE,
+    "collapsed": columns.COLLAPSED,
+    "retried": columns.RETRIED,
+    "retry_denied": columns.RETRY_DENIED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +38,8 @@ class CircuitSnapshot:
     somebody holds it there by hand (for ``mode_left`` seconds; ``None``: until told otherwise). ``command``
     is the id of the last command from afar that was obeyed. ``counts`` holds the last ``window`` seconds by
     outcome; ``latency`` the last minute of calls that were made.
+    ``kinds`` holds the failures of the last five to ten minutes by the name of their error's class, with
+    ``timeout``, ``rejected`` and ``other`` beside them; the most frequent comes first.
     ``abandoned`` counts threads at work for callers who have left.
     """
 
@@ -49,6 +70,7 @@ class CircuitSnapshot:
     isolation: str = "caller"
     abandoned: int = 0
     last_error: str = ""
+    kinds: Mapping[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
 
     @property
@@ -94,6 +116,7 @@ class CircuitSnapshot:
             "isolation": self.isolation,
             "abandoned": self.abandoned,
             "last_error": self.last_error,
+            "kinds": dict(self.kinds),
             "latency": {
                 "mean": round(self.latency.mean, 6),
                 **latency,
@@ -101,3 +124,48 @@ class CircuitSnapshot:
             },
             "histogram": self.latency.packed(),
         }
+
+
+def taken(circuit: Circuit) -> CircuitSnapshot:
+    """The circuit at this moment."""
+    with circuit.section:
+        now = circuit.now()
+        circuit._fold(now)
+        circuit._end_hold(now)
+        state = circuit._notice()
+        sums, policy, total = circuit.window.sums, circuit.policy, circuit.window.total
+        counts = {word: sums[column] for word, column in COUNTED.items()}
+        made = sums[Outcome.SUCCESS] + sums[Outcome.FAILURE] + sums[Outcome.TIMEOUT]
+        asked = made + sum(sums[o] for o in (Outcome.EXCLUDED, Outcome.SHORT_CIRCUITED, Outcome.REJECTED))
+        left = circuit.open_until - now
+        return CircuitSnapshot(
+            name=circuit.name,
+            group=circuit.group,
+            target=circuit.target,
+            at=circuit.clock.time(),
+            state=state,
+            since=now - circuit._since,
+            mode=circuit._mode,
+            mode_left=None if circuit._mode_until == math.inf else circuit._mode_until - now,
+            mode_reason=circuit._mode_reason,
+            mode_by=circuit._mode_by,
+            command=circuit._command,
+            retry_in=left if 0 < left < math.inf else None,
+            window=policy.window,
+            counts=counts,
+            calls=total,
+            error_rate=sums[columns.BAD] / total if total else 0.0,
+            rate=asked / policy.window,
+            in_flight=sum(crew.busy() for crew in circuit.crews),
+            limit=policy.max_concurrent,
+            timeout=circuit.limit,
+            min_calls=policy.min_calls,
+            error_threshold=policy.error_rate,
+            observe=policy.observe,
+            last_error=circuit.last_error,
+            kinds=dict(circuit.kinds.told()),
+            slow_rate=sums[columns.DRAGGED] / total if total else 0.0,
+            isolation=policy.isolation,
+            abandoned=max(0, circuit.abandoned),
+            latency=circuit.latencies.merged(now),
+        )

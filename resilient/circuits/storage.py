@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import pybreaker
@@ -32,6 +33,9 @@ class ClockedStorage(pybreaker.CircuitMemoryStorage):
     def state(self, state: str) -> None:
         self._state = state
         self._turned()
+
+    #: Asked for each failure, so by C code.
+    counter = property(attrgetter("_fail_counter"))
 
     @property
     def opened_at(self) -> datetime | None:

@@ -12,6 +12,7 @@ from ..settings import Row, circuit_variable
 from .attempt import Crew
 from .deadlines import NOWHERE
 from .judge import NEVER, OPEN, Judge
+from .kinds import NO_KINDS
 from .latency import Latencies
 from .layers import FIXED, NOTHING, RUN_TIME, Given, Layers
 from .ledger import plain_types
@@ -145,10 +146,11 @@ class Tuned(Judge):
             policy = self.policy
             self.window = Window(policy.window, policy.slices, self.now())
             self.latencies = Latencies()
+            self.kinds = NO_KINDS
             for crew in self.crews:
                 for attempt in crew.all:
                     attempt.odd = True
-            self.crew = Crew()
+            self.crew = Crew(self.now())
             self.crews = [self.crew]
             self.queue = NOWHERE
             self._trials.clear()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from circuit_kit import Still
 
-from resilient import CircuitOpen
+from resilient import CircuitOpen, CircuitPolicy
 from resilient.circuits import attempt as attempts
+from resilient.circuits.circuit import Circuit
 from resilient.clock import ManualClock
 
 
@@ -36,6 +37,25 @@ def test_case_53_a_clock_that_steps_back_while_open(serve, clock):
     assert service.state == "closed"
 
 
+def test_case_53_a_trial_is_no_younger_for_it(clock):
+    alone = Circuit("alone", CircuitPolicy(trial_timeout=60), clock=clock, rng=Still())
+    alone.open()
+    clock.advance(5)
+    alone.admit(len)
+    clock.step(-3600)
+    for seconds in (0.0, 3600.0, 59.9):
+        clock.step(seconds)
+        with pytest.raises(CircuitOpen) as error:
+            alone.admit(len)
+        assert error.value.retry_after is None  # a trial is under way, and nobody knows until when
+        assert alone.state == "half-open"
+    clock.step(0.1001)
+    with pytest.raises(CircuitOpen) as error:
+        alone.admit(len)
+    assert error.value.retry_after == pytest.approx(5)
+    assert alone.state == "open"
+
+
 def test_case_54_a_clock_that_jumps_a_day(serve, clock):
     service = serve()
     service.good(5)
@@ -61,8 +81,6 @@ def test_case_55_wall_time_is_only_shown(serve, clock):
 
 
 def test_a_circuit_of_its_own_clock_needs_no_runtime():
-    from resilient.circuits.circuit import Circuit
-
     clock = ManualClock()
     alone = Circuit("alone", clock=clock, rng=Still())
     alone.open()

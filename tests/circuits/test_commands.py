@@ -137,6 +137,53 @@ def test_what_is_said_is_kept_short_and_clean(serve, runtime, told):
         service()
 
 
+@pytest.mark.parametrize(
+    ("before", "action", "turn"),
+    [
+        ("closed", "open", ("closed", "open")),
+        ("open", "close", ("open", "closed")),
+        ("open", "reset", ("open", "closed")),
+        ("held", "auto", ("open", "closed")),
+    ],
+)
+def test_a_turn_by_hand_says_who_and_why(serve, runtime, told, caplog, before, action, turn):
+    service = serve()
+    service.good()
+    if before == "open":
+        service.bad(19)
+    elif before == "held":
+        apply(runtime.circuits, command("open", "c0"))
+    told.clear()
+    caplog.clear()
+    caplog.set_level("INFO", "resilient")
+    apply(runtime.circuits, command(action, reason="repair", by="ada"))
+    (changed,) = [one for one in told if isinstance(one, CircuitChanged)]
+    assert (changed.old, changed.new, changed.by, changed.reason) == (*turn, "ada", "repair")
+    (line,) = [text for text in caplog.messages if "circuit_changed" in text]
+    assert "by='ada'" in line
+    assert "reason='repair'" in line
+
+
+def test_what_it_does_by_itself_later_is_nobodys(serve, runtime, clock, told):
+    service = serve()
+    service.good()
+    apply(runtime.circuits, command("open", **{"for": 5, "reason": "repair", "by": "ada"}))
+    told.clear()
+    clock.advance(5)
+    service.bad(20)  # the hold has ended; then it opens for reasons of its own
+    assert [(one.new, one.by, one.reason) for one in told] == [("closed", "", ""), ("open", "", "Boom: no")]
+    assert service.f.circuit.turned_by is None
+
+
+def test_why_somebody_closed_it_is_no_error_of_the_service(serve, runtime):
+    service = serve()
+    service.bad(20)
+    apply(runtime.circuits, command("reset", reason="all is well", by="ada"))
+    snapshot = service.f.snapshot()
+    assert snapshot.last_error == "Boom: no"
+    assert (snapshot.mode, snapshot.mode_by, snapshot.mode_reason) == ("auto", "", "")
+
+
 def test_the_process_that_hears_tells_in_order(serve, runtime, told):
     service = serve()
     service.good()

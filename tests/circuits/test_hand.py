@@ -28,6 +28,21 @@ def test_open_and_close_by_hand(serve, clock, turns):
     assert service.state == "closed"
 
 
+def test_code_may_say_who_turns_it(serve, runtime):
+    changes: list[CircuitChanged] = []
+    runtime.events.subscribe(changes.append, CircuitChanged)
+    service = serve()
+    service.bad(3)
+    service.f.open(reason="deploy", by="ci")
+    service.f.close(by="ada")
+    service.f.circuit.breaker.open()  # pybreaker has no word for it
+    assert [(one.new, one.by, one.reason) for one in changes] == [
+        ("open", "ci", "deploy"),
+        ("closed", "ada", ""),
+        ("open", "", "deploy"),
+    ]
+
+
 def test_case_42_the_last_word_of_the_operator_holds(serve):
     service = serve()
     service.f.close(60)

@@ -6,10 +6,12 @@ import random
 import sys
 import threading
 
+import pybreaker
 import pytest
 from circuit_kit import Boom, Held, join
 
 from resilient import CircuitFull, Runtime, circuit
+from resilient.circuits.attempt import current_attempt, watch
 from resilient.clock import SYSTEM
 
 
@@ -183,3 +185,38 @@ def test_put_away_while_threads_call():
         assert most <= 6
         assert work.snapshot().in_flight == 0
         assert work.circuit.crew.made == len(work.circuit.crew.all) <= 6
+
+
+class Hears(pybreaker.CircuitBreakerListener):
+    def success(self, cb):
+        """Wants to hear of each call, so none takes the short way."""
+
+
+def test_while_calls_are_watched_permits_are_used_again_and_afterwards_too(serve):
+    listener = Hears()
+    service = serve(listeners=[listener])
+    service.bad(2)
+    service.good(3)
+    circuit = service.f.circuit
+    (only,) = circuit.crew.all
+    circuit.breaker.remove_listener(listener)
+    waiting = len(circuit.window.fresh)
+    service.good(2)
+    assert circuit.crew.all == {only}
+    assert len(circuit.window.fresh) == waiting + 2  # the short way, in and out
+    assert service.in_flight == 0
+
+
+def test_a_watched_call_that_was_asked_for_is_not_used_again(serve):
+    service = serve(listeners=[Hears()])
+    kept = []
+    watch()
+
+    def keep():
+        kept.append(current_attempt())
+        return 1
+
+    service(keep)
+    service(keep)
+    assert kept[0] is not kept[1]
+    assert not service.f.circuit.crew.all
