@@ -17,7 +17,7 @@ copies: Counter[str] = Counter()
 errors: list[str] = []
 
 
-@circuit("orders", fallback=lambda id: "fallback", timeout=3)
+@circuit("orders", fallback=lambda id: "fallback", timeout=20)
 async def order(id: int) -> str:
     method = "GET" if id % 2 else "POST"
     body = None if id % 2 else b"x" * 2000
