@@ -13,15 +13,19 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from resilient.admin import beside as admin
+from resilient.admin.program import Program, site_of
+from resilient.admin.site import token_of
 from resilient.cli.parser import common, settings_of
 from resilient.discovery.locate import locate
 from resilient.errors import ConfigError
 from resilient.eureka import json
+from resilient.runtime import Runtime
 from resilient.settings import RegistryAddress, Settings
 from resilient.telemetry import logs
 from resilient.web.guard import Guard
 from resilient.web.server import listen
-from resilient.web.trust import is_loopback_address
+from resilient.web.trust import Trust, is_loopback_address
 
 from .app import mount
 from .eureka import EurekaSource
@@ -61,6 +65,7 @@ async def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> 
     located = await locate(settings)
     address = located.addresses[0]
     app = await make_app(address, settings, wide=not is_loopback_address(host) and host != "localhost")
+    desk = mount_admin(app, settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -71,6 +76,7 @@ async def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> 
         raise ConfigError(
             f"cannot listen on {host}:{port}: {error.strerror or error}; choose another port with --port"
         ) from None
+    desk.loops.watch("dashboard")
     url = f"{listener.url}/ui/"
     sys.stdout.write((json.dump({"url": url}).decode() if as_json else url) + "\n")
     sys.stdout.flush()
@@ -79,6 +85,13 @@ async def _serve(settings: Settings, host: str, port: int, *, as_json: bool) -> 
     finally:
         await listener.close()
     return 0
+
+
+def mount_admin(app: web.Application, settings: Settings) -> Program:
+    """The admin pages, beside the others: what they reveal takes the admin token, or the registry's."""
+    desk = Program("resilient-dashboard", runtime=Runtime(settings=settings))
+    admin.mount(app, site_of(desk, Trust(token_of(settings))))
+    return desk
 
 
 async def make_app(address: RegistryAddress, settings: Settings, *, wide: bool) -> web.Application:

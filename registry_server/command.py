@@ -6,24 +6,36 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from resilient.admin.beside import mount
+from resilient.admin.program import Program, rows_of, site_of, unread
 from resilient.errors import ConfigError
 from resilient.eureka import json
+from resilient.settings import Row
 from resilient.telemetry import logs
+from resilient.web.trust import is_loopback_name
 
 from .app import RegistryApp, make_app
 from .housekeeping import Housekeeper
-from .settings import Settings, read_settings
+from .settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 #: Open files the process asks for: as many connections as it takes, and some for itself.
 _FILES = 16_384
+
+#: Settings that are shown as they are, and paths that the registry answers itself.
+_SHOWN = (
+    "host", "port", "token", "read_token", "zone", "peers", "peer_wait", "snapshot", "max_instances", "delta",
+    "mdns",
+)  # fmt: skip
+_OWN = ("/health/live", "/health/ready", "/metrics")
 
 _ABOUT = "Run a service registry that speaks Eureka's protocol."
 _MORE = """
@@ -141,14 +153,16 @@ def run(args: argparse.Namespace) -> int:
         return _fail(str(error))
     logs.configure()
     try:
-        return _run(_serve(settings, as_json=args.json))
+        return _run(_serve(settings, vars(args), as_json=args.json))
     except KeyboardInterrupt:
         return 0
 
 
-async def _serve(settings: Settings, *, as_json: bool) -> int:
+async def _serve(settings: Settings, given: Mapping[str, object], *, as_json: bool) -> int:
     _more_files()
     registry = make_app(settings)
+    desk = _mount_admin(registry, given)
+    keeper = Housekeeper(registry.registry, lambda: registry.board.placed)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -157,8 +171,8 @@ async def _serve(settings: Settings, *, as_json: bool) -> int:
         await registry.start()
     except OSError as error:
         return _fail(_why(error, settings))
-    keeper = Housekeeper(registry.registry, lambda: registry.board.placed)
     keeper.start()
+    desk.loops.watch("registry")
     try:
         _announce(registry, as_json=as_json)
         await stop.wait()
@@ -166,6 +180,44 @@ async def _serve(settings: Settings, *, as_json: bool) -> int:
         keeper.stop()
         await registry.stop()
     return 0
+
+
+def _mount_admin(registry: RegistryApp, given: Mapping[str, object]) -> Program:
+    """The admin pages beside the registry's own, for those who have its tokens."""
+    settings = registry.settings
+    names = {**dict.fromkeys(_SHOWN), "rate_limit": None, "self_preservation": None, "strict_eureka": None}
+    wide = not is_loopback_name(settings.host) and not settings.token
+
+    def rows() -> list[Row]:
+        values: dict[str, object] = {name: getattr(settings, name) for name in _SHOWN}
+        values["peers"] = ",".join(one.url for one in settings.peers)
+        values["rate_limit"] = settings.rates is not None
+        values["self_preservation"] = settings.preservation.enabled
+        values["strict_eureka"] = settings.strict
+        return rows_of(values, {**given, "strict_eureka": given.get("strict")}, os.environ, PREFIX)
+
+    def parts() -> dict[str, dict[str, object]]:
+        node = registry.views.node()
+        found: dict[str, dict[str, object]] = {
+            "registry": {"status": "DEGRADED" if node["warnings"] else "UP", "warnings": node["warnings"]}
+        }
+        if peers := [one for one in registry.cluster.peers if not one.itself]:
+            away = [one.address.url for one in peers if not one.well]
+            found["peers"] = {"status": "DEGRADED" if away else "UP", "away": away}
+        return found
+
+    desk = Program(
+        "resilient-registry",
+        zone=settings.zone,
+        rows=rows,
+        unknown=unread(os.environ, names, PREFIX),
+        ready=lambda: registry.listener is not None and registry.cluster.ready,
+        parts=parts,
+        open_to=settings.host if wide else "",
+        clock=registry.registry.clock,
+    )
+    mount(registry.app, site_of(desk, registry.trust, without=_OWN))
+    return desk
 
 
 def _more_files() -> None:

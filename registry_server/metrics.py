@@ -9,8 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from resilient.model import Status
 from resilient.telemetry.metrics import process
-from resilient.telemetry.metrics.own import served, written
-from resilient.telemetry.metrics.page import Page
+from resilient.telemetry.metrics.page import Exposed
 from resilient.telemetry.metrics.rows import Family, Group, Row
 from resilient.telemetry.stalls import Stalls
 from resilient.web.connection import Counts
@@ -129,7 +128,7 @@ def route_of(method: str, path: str) -> str:
     return {"POST": "register", "PUT": "heartbeat", "DELETE": "cancel"}.get(method, "other")
 
 
-class RegistryMetrics:
+class RegistryMetrics(Exposed):
     """One registry's metrics. ``ready``: reads are answered; ``refused``: what its listener refused."""
 
     def __init__(
@@ -144,6 +143,7 @@ class RegistryMetrics:
         ready: Callable[[], bool],
         refused: Callable[[], Counts | None] = lambda: None,
     ) -> None:
+        super().__init__()
         self._registry = registry
         self._cluster = cluster
         self._board = board
@@ -152,7 +152,6 @@ class RegistryMetrics:
         self._ready = ready
         self._refused = refused
         self._loops = {"registry": stalls}
-        self._page = Page()
         self._changes = dict.fromkeys(Cause, 0)
         self._requests = {route: dict.fromkeys(_CLASSES, 0) for route in ROUTES}
         registry.subscribe(self._heard)
@@ -181,7 +180,7 @@ class RegistryMetrics:
 
         return count
 
-    def rows(self) -> Iterator[Row]:
+    def exposed(self) -> Iterator[Row]:
         """Everything, from memory; as much for a million instances as for one."""
         registry = self._registry
         table, preservation = registry.table, registry.preservation
@@ -218,11 +217,3 @@ class RegistryMetrics:
                 yield Row(_WRITTEN, (), ((at,),))
         yield from process.loop_rows(self._loops)
         yield from process.process_rows()
-
-    def page(self, accept: str = "", pause: float | None = None) -> tuple[bytes, str]:
-        """The page and its content type, for an ``Accept`` header."""
-        return written(self._page, self.rows(), accept, pause)
-
-    async def serve(self, accept: str = "") -> tuple[bytes, str]:
-        """As :meth:`page`, between the other work of this loop."""
-        return await served(self._page, self.rows(), accept)

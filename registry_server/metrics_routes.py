@@ -42,8 +42,8 @@ class MetricsRoutes:
         app.router.add_get(TARGETS, self._guarded(self._targets))
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        body, kind = await self._metrics.serve(request.headers.get(hdrs.ACCEPT, ""))
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: kind, hdrs.CACHE_CONTROL: "no-store"})
+        body, headers = await self._metrics.answer(request.headers)
+        return web.Response(body=body, headers=headers)
 
     async def _targets(self, request: web.Request) -> web.StreamResponse:
         wanted = request.query.get("service", "").lower()

@@ -121,7 +121,8 @@ class _Hand:
 
     def attempt(self) -> Block:
         """The same circuit around a block: ``with pay.attempt() as attempt:`` (or ``async with``)."""
-        return Block(self.guard, self._enabled)
+        block = Block(self.guard, self._enabled)
+        return seams.held(self.guard, block) if self._enabled else block
 
 
 if TYPE_CHECKING:

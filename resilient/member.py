@@ -15,6 +15,7 @@ from .admin import PORTS
 from .admin.checks import Check, Function
 from .clock import SYSTEM
 from .errors import CallRejected, ConfigError, FallbackFull
+from .events import ServiceEnding
 from .identity import bind_and_show, is_loopback, listening_ports, me, the_port
 from .model import Instance, Status
 from .runtime import Runtime
@@ -170,16 +171,29 @@ class Member:
             pause = min(0.5, pause * 1.5)
         _log.error("%s: this process listens on no port; not registered. Say which: port=", self.service)
 
-    async def leave(self) -> None:
-        """Sign out, so that nobody new comes; calls under way may end, and make calls of their own."""
+    def tell(self, what: str, seconds: float = 0.0) -> None:
+        """A step of the end has been reached: see `~.events.ServiceEnding`."""
+        id = self.instance.id if self.instance is not None else ""
+        event = ServiceEnding(
+            at=self.runtime.clock.time(), service=self.service, instance=id, what=what, seconds=seconds
+        )
+        self.runtime.events.publish(event)
+
+    async def leave(self, wait: float = 0.0) -> None:
+        """Sign out, so that nobody new comes; calls under way may end, and make calls of their own.
+
+        ``wait`` is how many seconds whoever runs this goes on serving then.
+        """
         if self.state == "DRAINING":
             return
         self.state = "DRAINING"
+        self.tell("leaving")
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.runtime.close)
+        self.tell("signed-out", wait)
 
     async def close(self) -> None:
         """Leave, and close what this loop's calls went through."""
@@ -192,6 +206,7 @@ class Member:
         if listener is not None:
             await asyncio.to_thread(listener.stop)
         self.desk.levels.restore()
+        self.tell("done")
 
     @property
     def drain(self) -> float:
@@ -244,7 +259,7 @@ class Member:
 
     async def _end(self, gently: bool) -> None:
         drain = self.drain if gently else 0.0  # once we have left there is no directory to tell by
-        await self.leave()
+        await self.leave(drain)
         await asyncio.sleep(drain)
         # Whoever runs this application knows how to end it.
         os.kill(os.getpid(), signal.SIGTERM)

@@ -373,6 +373,8 @@ def _quoted(value: object) -> str:
 def _shown(value: object, secret: bool) -> str:
     if secret:
         return "***" if value else ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, Mapping):
         return ",".join(f"{key}={text}" for key, text in value.items())
     if isinstance(value, tuple):

@@ -41,6 +41,8 @@ class Ask:
     base: str = ""
     caller: Caller = _NO_ONE
     payload: Mapping[str, Any] = field(default_factory=dict)
+    #: All paths of the place that was asked.
+    served: tuple[str, ...] = ()
 
     def number(self, name: str, usual: float, least: float, most: float) -> float:
         """A number of the query or the payload. Raises Refused (400) if it is none, or out of bounds."""

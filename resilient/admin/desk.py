@@ -10,9 +10,12 @@ from typing import Any, Protocol
 from ..clock import SYSTEM, Clock
 from ..model import Instance
 from ..runtime import Runtime
+from ..settings import Row
 from . import health
+from .health import Component
 from .levels import Levels
 from .loops import Loops
+from .masks import MASK, masked_pairs, sounds_secret
 from .stacks import Profiler
 
 #: Ends this process: (gently, seconds that calls under way may take).
@@ -68,6 +71,8 @@ class Desk:
         self.closes: list[Any] = []
         #: For the lint: where these pages can be reached, as (host, has a token).
         self.exposed: list[tuple[str, bool]] = []
+        #: For the lint: the address where everybody may change something; empty for none.
+        self.open_to = ""
 
     def kept(self, name: str, make: Callable[[], Any]) -> Any:
         """What a view has made for itself once, and wants again."""
@@ -80,6 +85,28 @@ class Desk:
         """Streams that are open end soon, new ones are refused: nobody waits for their readers."""
         for one in self.closes:
             one.closed = True
+
+    @property
+    def name(self) -> str:
+        """What this process is called; empty if nobody said."""
+        return self.member.service if self.member is not None else self.runtime.settings.service
+
+    def rows(self) -> list[Row]:
+        """Every setting with its source; no secret among the values."""
+        own = self.runtime.settings
+        rows = []
+        for row in own.rows():
+            if row.name == "metadata":
+                row = row._replace(value=",".join(f"{k}={v}" for k, v in masked_pairs(own.metadata).items()))
+            elif sounds_secret(row.name) and row.value:
+                row = row._replace(value=MASK)
+            rows.append(row)
+        return rows
+
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        """Variables that look like ours and that nobody reads, each with the one that was probably meant."""
+        return self.runtime.settings.unknown
 
     @property
     def uptime(self) -> float:
@@ -143,24 +170,32 @@ class Desk:
         """Whether the application's loops answer."""
         return not self.loops.stuck()
 
-    def health(self) -> tuple[str, dict[str, health.Component]]:
+    def health(self) -> tuple[str, dict[str, Component]]:
         """The status of everything, and of each part."""
-        components: dict[str, health.Component] = {}
+        components = self.components()
+        return health.worst(one["status"] for one in components.values()), components
+
+    def components(self) -> dict[str, Component]:
+        """Each part, with its status."""
+        components: dict[str, Component] = {}
         link = self.link()
         if link.wanted:
             components["registry"] = health.registry(link)
         components["circuits"] = health.circuits(self.open_circuits())
-        watches = list(self.loops)
-        if watches:
-            stuck = [one.name for one in self.loops.stuck()]
-            components["event_loop"] = health.event_loops([one.view() for one in watches], stuck)
+        components |= self.loop_component()
         checks = self.member.checks() if self.member is not None else {}
         for name, one in checks.items():
             components[f"user:{name}"] = dict(one)
         if self.member is not None:
             ready = self.ready()
             components["service"] = {"status": health.STATES.get(ready, ready), "state": ready}
-        return health.worst(one["status"] for one in components.values()), components
+        return components
+
+    def loop_component(self) -> dict[str, Component]:
+        """The part of the event loops, if there are any."""
+        watches = list(self.loops)
+        stuck = [one.name for one in self.loops.stuck()]
+        return {"event_loop": health.event_loops([one.view() for one in watches], stuck)} if watches else {}
 
     # ------------------------------------------------------------------ the end
 

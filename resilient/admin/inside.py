@@ -12,20 +12,13 @@ from . import stacks
 from .asked import Ask, Block, Facts, Lines, Link, Page, Refused, Table, Words
 from .desk import Desk
 from .lint import Scene, Seen, run
-from .masks import MASK, masked_pairs, sounds_secret
 from .words import curl, more, tone
 
 
 def settings(desk: Desk, ask: Ask) -> Page:
     """Every setting with its source; secrets are not among the values."""
-    own = desk.runtime.settings
-    rows = [row._asdict() for row in own.rows()]
-    for row in rows:
-        if row["name"] == "metadata":
-            row["value"] = ",".join(f"{k}={v}" for k, v in masked_pairs(own.metadata).items())
-        elif sounds_secret(row["name"]) and row["value"]:
-            row["value"] = MASK
-    unknown = dict(own.unknown)
+    rows = [row._asdict() for row in desk.rows()]
+    unknown = dict(desk.unknown)
     data = {"settings": rows, "unknown": unknown}
     table = Table(
         ("setting", "value", "source", "variable"),
@@ -133,8 +126,8 @@ def lint(desk: Desk, ask: Ask) -> Page:
     return Page("Lint", data, blocks)
 
 
-def scene(desk: Desk) -> Scene:
-    """All that the rules look at, as it is now."""
+def scene(desk: Desk, circuits: Sequence[Seen] | None = None) -> Scene:
+    """All that the rules look at, as it is now. ``circuits`` are those that were looked at already."""
     runtime = desk.runtime
     report = runtime.balancer.report()["services"]
     listed = {}
@@ -142,7 +135,9 @@ def scene(desk: Desk) -> Scene:
         listed[name] = runtime.directory.instances(name) or tuple(runtime.instances(name))
     own = runtime.settings
     return Scene(
-        circuits=[Seen(one.snapshot(), one.policy) for one in runtime.circuits],
+        circuits=[Seen(one.snapshot(), one.policy) for one in runtime.circuits]
+        if circuits is None
+        else circuits,
         services=report,
         listed=listed,
         discovery=desk.discovery(),
@@ -150,5 +145,6 @@ def scene(desk: Desk) -> Scene:
         credentials=any(one.authorization for one in own.registry) or bool(own.token),
         lags={one.name: one.stalls.quantile(0.99) for one in desk.loops},
         exposed=list(desk.exposed),
-        unknown=own.unknown,
+        open_to=desk.open_to,
+        unknown=desk.unknown,
     )

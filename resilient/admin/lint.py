@@ -13,6 +13,7 @@ from ..circuits.snapshot import CircuitSnapshot
 from ..model import Instance
 from ..web.trust import is_loopback_name
 
+SEVERITIES = ("info", "warn", "error")
 #: Issues of one rule that are listed.
 LISTED = 20
 #: Circuits of one process; more are made of data.
@@ -42,6 +43,8 @@ class Scene:
     lags: Mapping[str, float] = field(default_factory=dict)
     #: Where these pages listen beyond an application's port: (host, has a token).
     exposed: Sequence[tuple[str, bool]] = ()
+    #: Where everybody who gets there may change something.
+    open_to: str = ""
     #: ``RESILIENT_*`` variables that nobody reads, with what was probably meant.
     unknown: Mapping[str, str] = field(default_factory=dict)
 
@@ -228,6 +231,13 @@ def forgotten(scene: Scene) -> list[str]:
     return found
 
 
+def unlocked(scene: Scene) -> list[str]:
+    """PX016: a registry beyond this machine that takes what anybody tells it."""
+    if not scene.open_to:
+        return []
+    return [f"it listens on {scene.open_to} without a token: whoever gets there may register as any service"]
+
+
 def unread(scene: Scene) -> list[str]:
     """PX015: settings in the environment that nobody reads."""
     return [
@@ -262,9 +272,20 @@ RULES: tuple[Rule, ...] = (
          "listen on 127.0.0.1, or set RESILIENT_ADMIN_TOKEN and put a proxy with TLS in front", open_doors),
     Rule("PX013", "manual", "held by hand", "warn", "Somebody turned a circuit by hand and left it so.",
          "POST {\"action\": \"auto\"} to the circuit, or hold it with a ttl", forgotten),
+    Rule("PX016", "security", "registry open to all", "warn",
+         "Anybody who reaches it may register, and be called.",
+         "set RESILIENT_REGISTRY_TOKEN, or listen on 127.0.0.1", unlocked),
     Rule("PX015", "config", "setting without effect", "warn",
          "A variable looks like one of ours and is none.", "correct its name, or remove it", unread),
 )  # fmt: skip
+
+
+def count(scene: Scene) -> dict[str, int]:
+    """How many issues there are, by severity."""
+    found = dict.fromkeys(SEVERITIES, 0)
+    for rule in RULES:
+        found[rule.severity] += len(rule.look(scene))
+    return found
 
 
 def run(scene: Scene, skip: Sequence[str] = ()) -> dict[str, Any]:

@@ -75,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
 )
 #: Those that stay beside the application when the rest has a port of its own.
 ALWAYS = ("/health/live", "/health/ready", "/health", "/actuator/health", "/admin/ping", "/admin/info")
-MENU = tuple((route.path, route.menu) for route in ROUTES if route.menu)
+MENU = tuple(sorted(((one.path, one.menu) for one in ROUTES if one.menu), key=lambda one: one[1] != "all"))
 
 
 def find(path: str) -> tuple[Route, str] | None:
@@ -111,22 +111,28 @@ class Site:
 
     ``host`` is where they listen, ``""`` beside an application. Beyond loopback and without a token they are
     *protected*: strangers get health's status and nothing else. ``acts=False`` has no POST at all; ``only``
-    leaves out all other paths.
+    leaves out all other paths. ``trust`` knows who has which token, where it is not that of the settings.
     """
 
     def __init__(
-        self, desk: Desk, *, host: str = "", acts: bool = True, only: tuple[str, ...] | None = None
+        self,
+        desk: Desk,
+        *,
+        host: str = "",
+        acts: bool = True,
+        only: tuple[str, ...] | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.desk = desk
         self._acts = acts
         self._only = only
-        token = token_of(desk.runtime.settings)
-        self._trust = Trust(token, clock=desk.clock)
+        self._trust = trust or Trust(token_of(desk.runtime.settings), clock=desk.clock)
+        token = self._trust.needs_token
         wide = bool(host) and not is_loopback_name(host)
-        self.protected = wide and token is None
+        self.protected = wide and not token
         self._acted: deque[float] = deque(maxlen=ACTS_PER_MINUTE)
         if host:
-            desk.exposed.append((host, token is not None))
+            desk.exposed.append((host, token))
         if self.protected:
             _log.warning(
                 "the admin pages listen on %s without a token: others than this machine only get health; "
@@ -173,10 +179,12 @@ class Site:
             return Reply(200, STYLE, {"Content-Type": "text/css; charset=utf-8", **COMMON})
         caller = self._caller(ask)
         reveals = caller.has_token or caller.is_loopback
-        reads = reveals or not self.protected
+        reads = reveals or (caller.has_read_token if self._trust.needs_read_token else not self.protected)
         if (route.right is Right.REVEAL and not reveals) or (route.right is Right.READ and not reads):
             raise self._forbidden(ask)
-        asked = dataclasses.replace(ask, rest=rest, caller=caller, may_read=reads, may_reveal=reveals)
+        asked = dataclasses.replace(
+            ask, rest=rest, caller=caller, may_read=reads, may_reveal=reveals, served=tuple(self.paths())
+        )
         return await self._said(route.view, asked)
 
     async def _said(self, view: View, ask: Ask) -> Reply:

@@ -126,6 +126,11 @@ class Profiler:
     def __init__(self) -> None:
         self._taken = threading.Lock()
 
+    @property
+    def taken(self) -> bool:
+        """Whether a profile is being taken."""
+        return self._taken.locked()
+
     def take(
         self, seconds: float, hz: float, stopped: Callable[[float], object] = time.sleep
     ) -> dict[str, int]:

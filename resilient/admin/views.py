@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
+from ..circuits.snapshot import QUANTILES
 from ..model import Instance
 from .asked import Ask, Block, Facts, Lines, Link, Page, Refused, Table, Words
 from .desk import Desk
@@ -75,10 +76,12 @@ def index(desk: Desk, ask: Ask) -> Page:
     """All pages."""
     from .site import ROUTES
 
-    routes = [route for route in ROUTES if route.about]
+    routes = [route for route in ROUTES if route.about and route.path in ask.served]
     rows = [
         (
-            Link(route.path, route.path) if "*" not in route.path and route.view else route.path,
+            Link(route.path, route.path)
+            if "*" not in route.path and route.view
+            else route.path.replace("*", "NAME"),
             " ".join([*(["GET"] if route.view else []), *(["POST"] if route.act else [])]),
             route.right.value,
             route.about,
@@ -89,8 +92,11 @@ def index(desk: Desk, ask: Ask) -> Page:
         route.path: {"methods": ["GET"] * bool(route.view) + ["POST"] * bool(route.act), "about": route.about}
         for route in routes
     }
-    name = desk.member.service if desk.member is not None else "this process"
-    return Page(f"Admin of {name}", {"pages": links}, [Table(("path", "methods", "for", "what"), rows)])
+    return Page(
+        f"Admin of {desk.name or 'this process'}",
+        {"pages": links},
+        [Table(("path", "methods", "for", "what"), rows)],
+    )
 
 
 @cache
@@ -105,9 +111,8 @@ def info(desk: Desk, ask: Ask) -> Page:
     """Who this process is. Versions and places for those only who may look behind."""
     settings, member = desk.runtime.settings, desk.member
     instance = member.instance if member is not None else None
-    name = member.service if member is not None else settings.service
     data: dict[str, Any] = {
-        "name": name,
+        "name": desk.name,
         "version": instance.metadata.get("version") if instance is not None else None,
         "state": desk.state,
         "zone": settings.zone,
@@ -124,7 +129,24 @@ def info(desk: Desk, ask: Ask) -> Page:
             "hostname": socket.gethostname(),
             "threads": threading.active_count(),
         }
-    return Page(str(name or "Info"), data, [Facts([(k.replace("_", " "), v) for k, v in data.items()])])
+    said = {**data, "uptime_seconds": _long(desk.uptime)}
+    facts = [
+        (name.removesuffix("_seconds").replace("_", " "), value)
+        for name, value in said.items()
+        if name != "start_time" and value is not None
+    ]
+    return Page(desk.name or "Info", data, [Facts(facts)])
+
+
+def _long(seconds: float) -> str:
+    """A long time for people."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
+    while len(parts) > 1 and not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{n} {unit}" for n, unit in parts[:2])
 
 
 def _at(moment: float) -> str:
@@ -177,6 +199,8 @@ def _ms(seconds: float) -> str:
 
 
 _UNSAID = ("name", "at", "mode_until", "command")
+#: Counts that say something also when they are 0.
+_ALWAYS = ("success", "failure", "timeout", "short_circuited")
 _SECONDS = ("since", "mode_left", "retry_in", "window", "timeout")
 
 
@@ -186,6 +210,8 @@ def _said(name: str, value: Any) -> Any:
         return f"{value:.0f} s" if value >= 10 else f"{value:g} s"
     if name.endswith("_rate") or name == "error_threshold":
         return f"{100 * value:.0f} %"
+    if name == "rate":
+        return f"{value:g} a second"
     return tone(value) if name == "state" else value
 
 
@@ -202,12 +228,19 @@ def circuit(desk: Desk, ask: Ask) -> Page:
         for name, value in shown.items()
         if not isinstance(value, dict | list) and name not in _UNSAID and value not in (None, "")
     ]
-    counts = [(name.replace("_", " "), n) for name, n in shown["counts"].items()]
+    counts = [(name.replace("_", " "), n) for name, n in shown["counts"].items() if n or name in _ALWAYS]
+    latency = [(name, _ms(shown["latency"][name])) for name in QUANTILES]
     rows = [(row["name"], row["value"], row["source"], row["variable"]) for row in settings]
     where = f"/admin/circuits/{quote(found.name, safe='')}"
     blocks: list[Block] = [
         Facts(facts),
         Facts(counts, f"last {found.policy.window:g} s"),
+        Facts(latency, "how long calls take"),
+        *(
+            [Facts(list(shown["kinds"].items()), "failures by kind, last 5 to 10 minutes")]
+            if shown["kinds"]
+            else []
+        ),
         Table(("setting", "value", "source", "variable"), rows, "settings"),
         Lines(
             "\n".join(
@@ -252,7 +285,7 @@ def instances(desk: Desk, ask: Ask) -> Page:
             )
             for row in one["instances"]
         ]
-        head = ("id", "state", "share>", "picks>", "busy>", "ms>", "zone", "why")
+        head = ("id", "state", "share>", "picks>", "busy>", "peak ms>", "zone", "why")
         panic = "; panic: all are called" if one["panic"] else ""
         title = f"{name}: {one['usable']} usable, {one['budget']:.0f} retries left{panic}"
         blocks.append(Table(head, rows, title, f"{one['more']} more" if one["more"] else ""))
@@ -285,8 +318,11 @@ def directory(desk: Desk, ask: Ask) -> Page:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items())
+        said = {name: one for name, one in value.items() if one not in (None, "")}
+        return ", ".join(f"{name} {_plain(one)}" for name, one in said.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -20,8 +19,6 @@ from ..errors import CallRejected, CallTimeout, ConfigError, FallbackFull
 from ..member import Answer, Health, Member, refusal
 from ..runtime import Runtime, process_runtime
 from .request import request_middleware
-
-_log = logging.getLogger("resilient.service")
 
 MEMBER: web.AppKey[Member] = web.AppKey("resilient.member", Member)
 
@@ -217,6 +214,7 @@ async def _serve(
                 last.result()
             else:
                 last.cancel()
+                member.tell("cut")
         except BaseException:
             await runner.cleanup()
             raise
@@ -224,17 +222,16 @@ async def _serve(
 
 async def _finish(member: Member, runner: web.AppRunner, drain: tuple[float | None, float]) -> None:
     """Sign out, go on serving until callers have noticed, let the calls under way end."""
-    name, (wished, usual) = member.service, drain
+    wished, usual = drain
     wait = usual if wished is None else wished
-    _log.info("%s: leaving; not ready any more, signing out", name)
-    await member.leave()
-    _log.info("%s: signed out; serving %g s more, until callers have noticed", name, wait)
+    await member.leave(wait)
     await asyncio.sleep(wait)
-    _log.info("%s: accepting nobody; calls under way have %g s", name, member.grace)
-    with contextlib.suppress(TimeoutError):
+    member.tell("closing", member.grace)
+    try:
         async with asyncio.timeout(member.grace or 0.001):
             await runner.cleanup()
-    _log.info("%s: done", name)
+    except TimeoutError:
+        member.tell("cut")
     await member.close()
 
 

@@ -75,7 +75,7 @@ def show(screen: Screen, name: str, service: Row) -> None:
 
     copies = rows(service.get("instances"))
     zoned = {text(one, "zone") for one in copies} - {"default", ""}
-    head = ["ID", "STATE", "SHARE>", "PICKS>", "BUSY>", "LATENCY>", "SCORE>", *(["ZONE"] if zoned else [])]
+    head = ["ID", "STATE", "SHARE>", "PICKS>", "BUSY>", "PEAK>", "SCORE>", *(["ZONE"] if zoned else [])]
     grid = table(*head, "WHY")
     now = time.time()
     for one in sorted(copies, key=lambda one: text(one, "id")):

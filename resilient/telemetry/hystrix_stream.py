@@ -59,6 +59,8 @@ class Places:
     def __init__(self, most: int = READERS) -> None:
         self.most = most
         self.closed = False
+        #: Readers that were refused, and moments that readers were too slow to be told of.
+        self.refused = self.missed = 0
         self._taken: set[object] = set()
 
     @property
@@ -71,6 +73,7 @@ class Places:
         if self.closed:
             raise Full("this process is shutting down")
         if len(self._taken) >= self.most:
+            self.refused += 1
             raise Full(f"no more than {self.most} readers of this stream at a time")
         self._taken.add(who)
 
@@ -94,7 +97,7 @@ class Stream:
     ) -> None:
         self.places = places or Places()
         self._source = source
-        self._clock = clock
+        self.clock = clock
         self.sleep = sleep
         self._pieces: list[bytes] = []
         self._made_at = -math.inf
@@ -112,7 +115,7 @@ class Stream:
 
     async def moment(self, oldest: float) -> list[bytes]:
         """The events of now, in pieces, or of up to ``oldest`` seconds ago."""
-        if self._clock.monotonic() - self._made_at <= oldest:
+        if self.clock.monotonic() - self._made_at <= oldest:
             return self._pieces
         making = self._making
         if making is None or making.done():
@@ -121,7 +124,7 @@ class Stream:
         return await asyncio.shield(making)
 
     async def _make(self) -> list[bytes]:
-        now = self._clock.monotonic
+        now = self.clock.monotonic
         made_at = began = now()
         pieces: list[bytes] = []
         piece = bytearray()
@@ -162,7 +165,12 @@ class Reader:
 
     async def _make(self) -> AsyncIterator[bytes]:
         stream = self._stream
+        now, last = stream.clock.monotonic, None
         while self._here and not stream.places.closed:
+            begun = now()
+            if last is not None:
+                stream.places.missed += max(0, int((begun - last) / self._delay) - 1)
+            last = begun
             for piece in await stream.moment(min(self._delay / 2, OLDEST)):
                 yield piece
                 await asyncio.sleep(0)  # a reader that is quick would be given all of them in one go

@@ -8,27 +8,22 @@ what those have no word for begins with ``resilient.``.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
 from ..balancing.picks import Pick, Tries
-from ..circuits.attempt import BOTTOM, CURRENT
-from ..errors import CallTimeout, CircuitFull, CircuitOpen, ConfigError
+from ..errors import ConfigError
 from ..events import CallEnded, CircuitChanged, Event, FallbackUsed, RetryDenied, everywhere
 from . import otel_seams as seams
 from .logs import add_context, safe
+from .otel_calls import PRESENT, TracedBlock, around, kind_of
 
 NAME = "resilient"
-#: Span events of one call, at most.
-_MOST_EVENTS = 32
 
 _lock = threading.Lock()
 _leave: list[Callable[[], None]] = []
-_present: ContextVar[_Call | None] = ContextVar("resilient_traced_call", default=None)
 
 
 def enable(*, tracer_provider: Any = None, propagator: Any = None) -> None:
@@ -47,7 +42,7 @@ def enable(*, tracer_provider: Any = None, propagator: Any = None) -> None:
     with _lock:
         _leave.append(everywhere(tracing.heard, CallEnded, FallbackUsed, RetryDenied, CircuitChanged))
         _leave.append(add_context(tracing.ids))
-        seams.set_hooks(tracing.around, tracing.watch)
+        seams.set_hooks(tracing.around, tracing.watch, tracing.block)
 
 
 def disable() -> None:
@@ -55,7 +50,7 @@ def disable() -> None:
     with _lock:
         while _leave:
             _leave.pop()()
-        seams.set_hooks(None, None)
+        seams.set_hooks(None, None, None)
 
 
 class _Tracing:
@@ -82,33 +77,16 @@ class _Tracing:
     # --- calls
 
     def around(self, guard: Any, shell: seams.Shell) -> seams.Shell:
-        """``shell`` with a span around each call, as the kind of function it is. Generators stay as they are:
-        their calls end when their caller wants it."""
-        if inspect.iscoroutinefunction(shell):
+        """``shell`` with a span around each call, as the kind of function it is."""
+        return around(self, guard, shell)
 
-            async def traced_async(*args: Any, **kwargs: Any) -> Any:
-                with _Call(self, guard):
-                    return await shell(*args, **kwargs)
-
-            return _dressed(traced_async, shell)
-        code = getattr(shell, "__code__", None)
-        if (
-            inspect.isgeneratorfunction(shell)
-            or inspect.isasyncgenfunction(shell)
-            or code is None
-            or code.co_filename.endswith("contextlib.py")
-        ):
-            return shell
-
-        def traced(*args: Any, **kwargs: Any) -> Any:
-            with _Call(self, guard):
-                return shell(*args, **kwargs)
-
-        return _dressed(traced, shell)
+    def block(self, guard: Any, block: Any) -> Any:
+        """A block with a span around it."""
+        return TracedBlock(self, guard, block)
 
     def heard(self, event: Event) -> None:
         """Something happened where a call is traced: it may be that call's."""
-        call = _present.get()
+        call = PRESENT.get()
         if call is not None and getattr(event, "circuit", None) == call.name:
             call.heard(event)
 
@@ -127,88 +105,6 @@ class _Tracing:
         words = str(safe(str(error)))
         span.add_event("exception", {"exception.type": kind, "exception.message": words})
         span.set_status(self.error, f"{type(error).__name__}: {words}")
-
-
-def _dressed(traced: seams.Shell, shell: seams.Shell) -> seams.Shell:
-    traced.__name__, traced.__qualname__ = shell.__name__, shell.__qualname__
-    traced.bare = shell  # type: ignore[attr-defined]
-    return traced
-
-
-def _kind(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-class _Call:
-    """One protected call, from before it is admitted until its caller has an answer."""
-
-    def __init__(self, tracing: _Tracing, guard: Any) -> None:
-        self._tracing = tracing
-        self.name: str = guard.find().name
-        circuit = guard.find()
-        self.tries = 0
-        self._outcome = ""
-        self._fallback = ""
-        self._events = 0
-        self.span = tracing.tracer.start_span(
-            self.name,
-            kind=tracing.internal,
-            attributes={"resilient.circuit": self.name, "resilient.circuit.state": circuit.state},
-        )
-
-    def __enter__(self) -> _Call:
-        self._context = self._tracing.attach(self._tracing.inside(self.span))
-        self._before = _present.set(self)
-        # With something below it, no door takes the way of a call that nobody looks at.
-        self._bottom = CURRENT.set(BOTTOM) if CURRENT.get() is None else None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        if self._bottom is not None:
-            CURRENT.reset(self._bottom)
-        _present.reset(self._before)
-        self._tracing.detach(self._context)
-        span = self.span
-        outcome = self._outcome
-        if isinstance(error, CircuitOpen):
-            outcome = outcome or "short_circuited"
-        elif isinstance(error, CircuitFull):
-            outcome = outcome or "rejected"
-        elif isinstance(error, CallTimeout):
-            self.tell("timeout", {})
-        if not outcome and error is None:  # refused, and answered by a default without more ado
-            outcome, self._fallback = "short_circuited", "success"
-        span.set_attribute("resilient.outcome", outcome or "void")
-        span.set_attribute("resilient.tries", self.tries)
-        if self._fallback:
-            span.set_attribute("resilient.fallback", self._fallback)
-        if isinstance(error, Exception):
-            self._tracing.fail(span, _kind(error), error)
-        elif error is None and self._fallback == "success":
-            span.set_status(self._tracing.ok)
-        span.end()
-
-    def heard(self, event: Event) -> None:
-        if isinstance(event, CallEnded):
-            self._outcome = event.outcome
-        elif isinstance(event, FallbackUsed):
-            self._fallback = "success" if event.worked else "failure"
-            refused = {"CircuitOpen": "short_circuited", "CircuitFull": "rejected"}
-            self._outcome = self._outcome or refused.get(event.cause, "")
-        elif isinstance(event, RetryDenied):
-            self.tell("budget.exhausted", {"error.type": event.error})
-        elif isinstance(event, CircuitChanged):
-            word = {"open": "opened", "closed": "closed"}.get(event.new, "half_opened")
-            self.tell(f"circuit.{word}", {"reason": str(safe(event.reason))} if event.reason else {})
-
-    def tell(self, name: str, attributes: Mapping[str, Any]) -> None:
-        """An event on the call's span."""
-        self._events += 1
-        if self._events <= _MOST_EVENTS:
-            self.span.add_event(name, attributes)
 
 
 class _Tries:
@@ -268,7 +164,7 @@ class _Pick:
 
     def __enter__(self) -> _Pick:
         tracing, tries, number = self._tracing, self._tries, self._pick.number
-        call = _present.get()
+        call = PRESENT.get()
         if call is not None:
             call.tries += 1
             call.span.set_attribute("resilient.service", tries.service)
@@ -310,8 +206,8 @@ class _Pick:
         if status:
             span.set_attribute("http.response.status_code", status)
         if isinstance(error, Exception):
-            self._tries.went_badly(_kind(error))
-            self._tracing.fail(span, _kind(error), error)
+            self._tries.went_badly(kind_of(error))
+            self._tracing.fail(span, kind_of(error), error)
         elif isinstance(error, asyncio.CancelledError):
             span.set_attribute("error.type", "cancelled")  # nobody waits for it any more
         elif status >= 400:

@@ -12,6 +12,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
 from ..balancing.picks import Pick, Tries
+from ..circuits.block import Block
 
 Shell = Callable[..., Any]
 Headers = MutableMapping[str, Any]
@@ -20,6 +21,8 @@ Headers = MutableMapping[str, Any]
 around: Callable[[Any, Shell], Shell] | None = None
 #: Watches the tries of one request; ``None`` while nobody traces. Asked for each balanced request.
 watch: Callable[[Tries, str, Headers], Tries] | None = None
+#: Puts something around a block; ``None`` while nobody traces. Asked for each block.
+hold: Callable[[Any, Any], Any] | None = None
 
 
 class Cache(Protocol):
@@ -44,6 +47,14 @@ def keep(function: Any, guard: Any) -> None:
         _dress(function, guard)
 
 
+def held(guard: Any, block: Block) -> Block:
+    """A block as it is to be used now."""
+    if hold is None:
+        return block
+    found: Block = hold(guard, block)
+    return found
+
+
 def keep_cache(cache: Cache) -> None:
     """Something that keeps shells: let it forget them when tracing begins or ends."""
     _caches.add(cache)
@@ -62,11 +73,13 @@ def answered(pick: Pick, status: int) -> None:
 
 
 def set_hooks(
-    wrap: Callable[[Any, Shell], Shell] | None, look: Callable[[Tries, str, Headers], Tries] | None
+    wrap: Callable[[Any, Shell], Shell] | None,
+    look: Callable[[Tries, str, Headers], Tries] | None,
+    enclose: Callable[[Any, Any], Any] | None,
 ) -> None:
     """Begin to trace, or end it: all shells are changed at once."""
-    global around, watch
-    around, watch = wrap, look
+    global around, watch, hold
+    around, watch, hold = wrap, look, enclose
     for function, guard in list(_functions.items()):
         _dress(function, guard)
     for cache in list(_caches):

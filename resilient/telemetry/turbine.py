@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .hystrix import POOL, Frame
@@ -20,38 +20,101 @@ _PROPERTY = "propertyValue_"
 _WINDOW = "propertyValue_metricsRollingStatisticalWindowInMilliseconds"
 _PAIR = re.compile(r'\s*"?([^":={},]*)"?\s*[:=]\s*(\d+)\s*')
 _LONGEST = 4096
+#: A number so large is none that is added; and events that are kept to be added together.
+_MOST, _MOST_ALIKE = 10**18, 256
 
 
 class Sum:
-    """One circuit or pool of a cluster: :meth:`add` each process's event, then ask for the :meth:`result`."""
+    """One circuit or pool of a cluster: :meth:`add` each process's event, then ask for the :meth:`result`.
+
+    Events of one process each with the same fields, as processes of one kind send them, are added field by
+    field; whatever differs, or comes from another Turbine, is looked at value by value.
+    """
 
     def __init__(self) -> None:
         self._first: Mapping[str, Any] = {}
+        self._alike: list[Mapping[str, Any]] = []
         self._hosts = 0
         self._numbers: Counter[str] = Counter()
         self._latest: dict[str, int] = {}
-        self._objects: dict[str, Counter[str]] = {}
-        self._votes: dict[str, Counter[Any]] = {}
+        self._objects: dict[str, dict[str, int]] = {}
+        self._votes: dict[str, dict[Any, int]] = {}
 
     def add(self, frame: Mapping[str, Any]) -> None:
         """One more process. Fields may have any form that Hystrix or a Turbine gives them."""
         if not self._first:
             self._first = frame
+        alike = self._alike
+        if (
+            len(alike) == self._hosts < _MOST_ALIKE
+            and frame.get("reportingHosts") == 1
+            and self._first.keys() == frame.keys()
+        ):
+            alike.append(frame)
+            self._hosts += 1
+            return
+        self._apart()
+        self._add(frame)
+
+    def _apart(self) -> None:
+        """They are not all alike: look at each value of those that were."""
+        alike, self._alike = self._alike, []
+        self._hosts -= len(alike)
+        for frame in alike:
+            self._add(frame)
+
+    def _add(self, frame: Mapping[str, Any]) -> None:
         hosts = _whole(frame.get("reportingHosts", 1))
         self._hosts += hosts
         for field, value in frame.items():
-            if field in _IDENTITY or field == "reportingHosts":
-                continue
-            if field in _LATEST:
-                self._latest[field] = max(self._latest.get(field, 0), _whole(value))
-            elif isinstance(value, bool) or value is None or isinstance(value, str):
-                self._vote(field, value, hosts)
-            elif isinstance(value, Mapping):
-                self._object(field, value)
-            elif field.startswith(_PROPERTY):
-                self._votes.setdefault(field, Counter())[_whole(value)] += hosts
-            else:
-                self._numbers[field] += _whole(value)
+            self._value(field, value, hosts)
+
+    def _value(self, field: str, value: Any, hosts: int) -> None:
+        if field in _IDENTITY or field == "reportingHosts":
+            return
+        if field in _LATEST:
+            self._latest[field] = max(self._latest.get(field, 0), _whole(value))
+        elif isinstance(value, bool) or value is None or isinstance(value, str):
+            self._vote(field, value, hosts)
+        elif isinstance(value, Mapping):
+            self._object(field, value)
+        elif field.startswith(_PROPERTY):
+            self._votes.setdefault(field, Counter())[_whole(value)] += hosts
+        else:
+            self._numbers[field] += _whole(value)
+
+    def _together(self) -> None:
+        """Add those that are alike, field by field."""
+        alike, self._alike = self._alike, []
+        for field in self._first:
+            column = [frame[field] for frame in alike]
+            if not self._same(field, column, column[0]):
+                for one in column:
+                    self._value(field, one, 1)
+
+    def _same(self, field: str, column: Sequence[Any], value: Any) -> bool:
+        """Add values that are all of one plain kind. Whether they are."""
+        kinds = set(map(type, column))
+        if kinds == {int} and field not in _LATEST:
+            if field.startswith(_PROPERTY):
+                if column.count(value) < len(column):
+                    return False
+                self._votes[field] = {_whole(value): len(column)}
+                return True
+            if field == "reportingHosts" or min(column) <= -_MOST or max(column) >= _MOST:
+                return False
+            self._numbers[field] = sum(column)
+            return True
+        if kinds == {dict}:
+            sums = _columns(field, column)
+            if sums is not None:
+                self._objects[field] = sums
+            return sums is not None
+        if kinds in ({bool}, {str}) and column.count(value) == len(column) and str(value)[:1] != "{":
+            if field not in _IDENTITY:
+                self._votes[field] = {value: len(column)}
+            return True
+        return False
 
     def _vote(self, field: str, value: Any, hosts: int) -> None:
         votes = self._votes.setdefault(field, Counter())
@@ -74,6 +137,8 @@ class Sum:
 
     def result(self) -> Frame:
         """All of them as one event, its fields in the order of the first."""
+        if self._alike:
+            self._together()
         whole: Frame = {}
         mixed: dict[str, dict[str, int]] = {}
         for field in {**dict.fromkeys(self._first), **self._votes, **self._numbers, **self._objects}:
@@ -96,7 +161,7 @@ class Sum:
             whole["x_mixed"] = json.dumps(mixed, separators=(",", ":"))
         return whole
 
-    def _agreed(self, field: str, votes: Counter[Any], mixed: dict[str, dict[str, int]]) -> Any:
+    def _agreed(self, field: str, votes: Mapping[Any, int], mixed: dict[str, dict[str, int]]) -> Any:
         if len(votes) == 1:
             return next(iter(votes))
         if set(votes) <= {True, False} and all(isinstance(one, bool) for one in votes):
@@ -127,6 +192,24 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e18:
         return 0  # no number, or none that can be added
     return int(value)
+
+
+def _columns(field: str, column: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Objects of numbers added up, if they are all alike."""
+    first = column[0]
+    if field.startswith(_PROPERTY) or first.keys() <= {"true", "false"}:
+        return None
+    if any(type(one) is not dict or one.keys() != first.keys() for one in column):
+        return None
+    if any(set(map(type, one.values())) != {int} for one in column):
+        return None
+    sums: dict[str, int] = {}
+    for key in first:
+        values = [one[key] for one in column]
+        if not -_MOST < min(values) <= max(values) < _MOST:
+            return None
+        sums[str(key)] = sum(values)
+    return sums
 
 
 def _rank(value: Any) -> tuple[float, str]:

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     app = web.Application()
     app.router.add_get("/slow", slow)
     if sys.argv[1] == "run_app":
-        run_app(app, "drained", host="127.0.0.1", drain=0.4)
+        run_app(app, "drained", host="127.0.0.1", drain=1.5)
     else:
         setup(app, "drained")
         web.run_app(app, host="127.0.0.1", port=0, print=lambda text: print(text, flush=True))

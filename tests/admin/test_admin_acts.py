@@ -146,7 +146,7 @@ def test_the_timer_is_real() -> None:
     log = logging.getLogger("admin.test.timer")
     levels = Levels()
     levels.set("admin.test.timer", "DEBUG", 0.05)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while log.level and time.monotonic() < end:
         time.sleep(0.01)
     assert log.level == logging.NOTSET
@@ -157,8 +157,9 @@ def test_the_timer_is_real() -> None:
 
 async def test_19_one_profile_at_a_time(bench: Bench) -> None:
     """Spec case 19."""
-    first = asyncio.create_task(bench.post("/admin/profile", {"seconds": 0.3, "hz": 100}))
-    await asyncio.sleep(0.05)
+    first = asyncio.create_task(bench.post("/admin/profile", {"seconds": 0.6, "hz": 100}))
+    while not bench.desk.profiler.taken:
+        await asyncio.sleep(0.005)
     status, said = await bench.post("/admin/profile", {"seconds": 0.1})
     assert (status, said["error"]["code"]) == (409, "busy")
     assert (await bench.post("/admin/profile", {"seconds": 600}))[0] == 400

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -116,7 +115,7 @@ async def test_states_of_the_service(bench: Bench) -> None:
 
 
 async def slow() -> bool:
-    await asyncio.sleep(10)
+    await asyncio.sleep(60)
     return True
 
 
@@ -144,7 +143,7 @@ async def later() -> bool:
 async def test_what_a_check_says(function: Any, well: bool, detail: str) -> None:
     check = Check(function, clock=ManualClock())
     assert check.view() == {"status": "UNKNOWN", "age_seconds": None}
-    got, why = await check.ask(0.05)
+    got, why = await check.ask(0.05 if function is slow else 30)
     assert got is well
     assert why.startswith(detail)
     assert len(why) <= 200
@@ -154,7 +153,7 @@ async def test_what_a_check_says(function: Any, well: bool, detail: str) -> None
 async def test_an_old_answer_is_no_answer() -> None:
     clock = ManualClock()
     check = Check(lambda: True, clock=clock)
-    await check.ask(1)
+    await check.ask(30)
     clock.advance(30)
     assert check.view()["status"] == "UP"
     clock.advance(1)
@@ -168,15 +167,14 @@ async def test_24_a_check_that_hangs_holds_up_nobody(bench: Bench) -> None:
 
     def hangs() -> None:
         begun.append(1)
-        gate.wait(20)
+        gate.wait(60)
 
     check = Check(hangs, clock=bench.clock)
     bench.member.said = {"db": check.view()}
     asked = asyncio.create_task(check.ask(0.2))
     await asyncio.sleep(0.01)
-    began = time.perf_counter()
-    assert await bench.get("/health/ready") == (200, {"status": "UP"})
-    assert time.perf_counter() - began < 0.1
+    async with asyncio.timeout(30):  # of the 60 that it hangs
+        assert await bench.get("/health/ready") == (200, {"status": "UP"})
     assert (await bench.get("/health"))[1]["components"]["user:db"]["status"] == "UNKNOWN"
     assert (await asked)[1] == "the health check took longer than 0.2s"
     assert await check.ask(0.2) == (False, "the health check has not come back from the last time")
@@ -184,8 +182,9 @@ async def test_24_a_check_that_hangs_holds_up_nobody(bench: Bench) -> None:
     bench.member.said = {"db": check.view()}
     assert (await bench.get("/health/ready"))[0] == 503
     gate.set()
-    await asyncio.sleep(0.05)
-    assert (await check.ask(5))[0]
+    async with asyncio.timeout(30):
+        while not (await check.ask(5))[0]:
+            await asyncio.sleep(0.01)
 
 
 # -- loops -------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ CASES: list[tuple[str, Any, Scene | None, Scene | None, str]] = [
      Scene(circuits=[seen(mode="open", mode_left=5.0)]), "by ann without an end"),
     ("PX013", lint.forgotten,
      Scene(circuits=[seen(mode="closed", mode_left=9.0, since=90_000.0)]), None, "a day"),
+    ("PX016", lint.unlocked, Scene(open_to="0.0.0.0"), Scene(), "register as any service"),
     ("PX015", lint.unread, Scene(unknown={"RESILIENT_PROT": "RESILIENT_PORT"}), Scene(), "did you mean"),
 ]  # fmt: skip
 

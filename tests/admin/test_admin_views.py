@@ -25,6 +25,12 @@ def called(bench: Bench, name: str = "pay", call: Any = lambda: 1) -> Any:
     return made
 
 
+def _raise(error: type[Exception] | None) -> int:
+    if error is not None:
+        raise error
+    return 1
+
+
 async def test_info(bench: Bench) -> None:
     said = (await bench.get("/admin/info"))[1]
     assert (said["name"], said["version"], said["instance_id"]) == ("orders", "7", "o-1")
@@ -51,6 +57,23 @@ async def test_circuits_page_by_page(bench: Bench) -> None:
     text = (await bench.get("/admin/circuits?format=text"))[1]
     assert text.splitlines()[0].split()[:2] == ["NAME", "STATE"]
     assert (await bench.get("/admin/circuits/nobody"))[0] == 404
+
+
+async def test_a_circuits_failures_by_kind(bench: Bench) -> None:
+    call = called(bench, call=lambda error=None: _raise(error))
+    assert "failures by kind" not in (await bench.get("/admin/circuits/pay?format=html"))[1]
+    hostile = type("<b>Ill", (Exception,), {})
+    with bench.runtime.active():
+        for error in (KeyError, KeyError, hostile):
+            with pytest.raises(error):
+                call(error)
+    assert (await bench.get("/admin/circuits/pay"))[1]["circuit"]["kinds"] == {"KeyError": 2, "<b>Ill": 1}
+    page = (await bench.get("/admin/circuits/pay?format=html"))[1]
+    assert "failures by kind" in page
+    assert "&lt;b&gt;Ill" in page
+    assert "<b>Ill" not in page
+    text = (await bench.get("/admin/circuits/pay?format=text"))[1]
+    assert re.search(r"(?m)^\s*KeyError\s+2$", text)
 
 
 async def test_instances_are_the_balancers_report(bench: Bench) -> None:

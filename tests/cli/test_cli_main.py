@@ -1,9 +1,9 @@
 """How the command answers at once, and how it complains."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,7 +116,7 @@ def test_a_foreign_module_before_ours_is_told_in_one_line(tmp_path: Path, comman
     (tmp_path / "dashboard" / "__init__.py").write_text("")
     done = subprocess.run(
         [sys.executable, "-m", "resilient", command, "--port", "0"],
-        cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, timeout=20,
+        cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("resilient: another module 'dashboard' stands before ours (")
@@ -124,22 +124,33 @@ def test_a_foreign_module_before_ours_is_told_in_one_line(tmp_path: Path, comman
     assert done.stderr.count("\n") == 1
 
 
+def cpu(program: str) -> tuple[float, str]:
+    """Seconds of processor that a fresh interpreter takes for it, and what it says on standard error."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean_environ(), capture_output=True, text=True, timeout=60
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stderr
+
+
 def test_help_is_quick_because_nothing_is_loaded() -> None:
     # pybreaker loads the redis package where there is one, as there is for these tests: its time, not ours.
+    library = "import sys; sys.modules['redis'] = None; import resilient;"
     program = (
-        "import sys; sys.modules['redis'] = None; from resilient.cli import main; main(['--help']);"
+        f"{library} from resilient.cli import main; main(['--help']);"
         "heavy = {'aiohttp', 'rich', 'zeroconf', 'registry_server'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    for _ in range(8):  # other tests may need the processor, too
-        began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=clean_environ(), capture_output=True, text=True, timeout=20
-        )
-        assert done.stderr == "[]\n"
-        if time.perf_counter() - began < 0.4:
+    for _ in range(
+        8
+    ):  # a machine may be slow, and others may need it, too: so it is beside the library alone
+        alone, _ = cpu(library)
+        whole, said = cpu(program)
+        assert said == "[]\n"
+        if whole < 1.5 * alone:
             return
-    raise AssertionError("help never came within 0.4 s")
+    raise AssertionError(f"help takes {whole:.2f} s, the library itself {alone:.2f} s")
 
 
 @pytest.mark.parametrize("arguments", [[], ["doctor", "--json", "--registry", "127.0.0.1:1"]])
@@ -148,7 +159,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "-m", "resilient", *arguments],
-        env=clean_environ(), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=20,
+        env=clean_environ(), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60,
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")

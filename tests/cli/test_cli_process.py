@@ -1,11 +1,13 @@
 """``resilient instances NAME --process URL``: what a process's balancer sees, and why."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
+from typing import Any
 
 import pytest
 from cli_kit import run
@@ -31,7 +33,11 @@ def seen() -> dict[str, object]:
         pass
     balancer.drain("orders", "o-c")
     balancer.pick("orders")
-    return balancer.report()
+    report: dict[str, Any] = balancer.report()
+    for row in report["services"]["orders"]["instances"]:
+        if row["until"] is not None:
+            row["until"] += 50  # five seconds may be over before it is looked at
+    return report
 
 
 class Process(ThreadingHTTPServer):
@@ -80,9 +86,13 @@ def test_who_is_chosen_and_why(capsys: pytest.CaptureFixture[str]) -> None:
         assert server.asked == [("/admin/instances", "Bearer secret")]
     assert (said.code, said.err) == (0, "")
     head, a, b, c, _, summary = said.out.splitlines()
-    assert head.split() == ["ID", "STATE", "SHARE", "PICKS", "BUSY", "LATENCY", "SCORE", "ZONE", "WHY"]
+    assert head.split() == ["ID", "STATE", "SHARE", "PICKS", "BUSY", "PEAK", "SCORE", "ZONE", "WHY"]
     assert "healthy" in a and "16.7 %" in a and "eu-1" in a
-    assert "ejected, 5" in b and "s left" in b and "83.3 %" in b and "failed several times in a row" in b
+    assert (
+        re.search(r"ejected, \d\d(\.\d)? s left", b)
+        and "83.3 %" in b
+        and "failed several times in a row" in b
+    )
     assert "draining" in c and "by hand" in c
     assert summary.startswith("orders: 3 copies")
     assert "0 retries, 30 more possible now" in summary

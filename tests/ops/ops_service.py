@@ -37,6 +37,11 @@ async def slow() -> None:
     await asyncio.sleep(0.001)
 
 
+@circuit("disk", isolation="thread", thread_pool="disk", pool_size=2, timeout=5)
+def disk() -> int:
+    return 1
+
+
 async def _call() -> None:
     """Twenty calls a second, for ever; whatever becomes of them."""
     while True:
@@ -44,6 +49,7 @@ async def _call() -> None:
             await stock(1)
             await stubborn()
             await slow()
+            await asyncio.to_thread(disk)
         await asyncio.sleep(0.05)
 
 

@@ -9,14 +9,14 @@ import pytest
 from ops_kit import MISSING, OPS, PROMTOOL, ROOT, panels, promtool
 
 from registry_server import metrics as server
-from resilient.telemetry.metrics import balancers, circuits, directory, process
+from resilient.telemetry.metrics import balancers, circuits, directory, process, threads
 from resilient.telemetry.metrics.rows import Family
 
 DOC = (ROOT / "docs" / "operating.md").read_text()
 ALERTS, RECORDING = (OPS / "alerts.yml").read_text(), (OPS / "recording.yml").read_text()
 FAMILIES = {
     family.name: family
-    for room in (balancers, circuits, directory, process, server)
+    for room in (balancers, circuits, directory, process, threads, server)
     for family in vars(room).values()
     if isinstance(family, Family)
 }
@@ -26,10 +26,7 @@ def names() -> set[str]:
     """Every series there may be."""
     found = set(re.findall(r"record: (\S+)", RECORDING))
     for family in FAMILIES.values():
-        if family.kind == "histogram":
-            found |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
-        else:
-            found.add(family.written)
+        found |= set(family.names)
     return found
 
 
@@ -47,7 +44,9 @@ def test_queries_ask_for_what_there_is() -> None:
 def test_labels_that_are_asked_for_exist() -> None:
     text = " ".join(query for _, query in panels()) + ALERTS + RECORDING
     values = {value for family in FAMILIES.values() for value in family.over}
-    for label, wanted in re.findall(r'\b(state|outcome|result|cause)(?:=~|!=|=)"([^"$]+)"', text):
+    for label, wanted in re.findall(
+        r'\b(state|outcome|result|cause|reason|zone|severity|status|to)(?:=~|!=|=)"([^"$]+)"', text
+    ):
         for one in wanted.split("|"):
             assert one in values, f"{label}={one}"
 

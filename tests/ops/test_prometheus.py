@@ -10,7 +10,7 @@ import pytest
 from ops_kit import MISSING, PROMETHEUS, PROMTOOL, Estate, estate, panels, promtool, read, until
 
 from registry_server import metrics as server
-from resilient.telemetry.metrics import balancers, circuits, directory, process
+from resilient.telemetry.metrics import balancers, circuits, directory, process, threads
 from resilient.telemetry.metrics.page import OPENMETRICS
 from resilient.telemetry.metrics.rows import Family
 
@@ -19,7 +19,12 @@ pytestmark = [
     pytest.mark.skipif(not (PROMETHEUS and PROMTOOL), reason=MISSING),
 ]
 SERVER = [one for one in vars(server).values() if isinstance(one, Family)]
-OURS = [*circuits.FAMILIES, *balancers.FAMILIES, *directory.FAMILIES, process.INFO, process.FOLDED]
+OURS = [
+    family
+    for room in (circuits, balancers, directory, threads, process)
+    for family in room.FAMILIES
+    if family is not process.LAG
+]
 #: What an estate that lost nothing has none of, or only for a moment; tests/telemetry makes them count.
 QUIET = {
     "resilient_circuit_late_calls_total",
@@ -32,6 +37,10 @@ QUIET = {
     "resilient_balancer_panic",
     "resilient_balancer_panics_total",
     "resilient_metrics_folded",
+    "resilient_lint_findings",
+    "resilient_stream_readers",
+    "resilient_stream_refused_total",
+    "resilient_stream_missed_total",
     "resilient_registry_late_instances",
     "resilient_registry_unconfirmed_instances",
     "resilient_registry_preserving",
@@ -103,7 +112,7 @@ def test_every_family_is_there_and_counts(live: Estate) -> None:
     present = live.prometheus.query('count by (__name__) ({__name__=~"resilient_.+"})')
     names = {one["metric"]["__name__"] for one in present}
     for family in {*OURS, *SERVER, process.LAG}:
-        name = f"{family.name}_count" if family.kind == "histogram" else family.written
+        name = family.names[-1]
         if name.startswith(ABSENT):
             continue
         assert name in names

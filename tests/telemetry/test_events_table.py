@@ -17,7 +17,7 @@ STABLE = {
     "answered_from_cache": "circuit",
     "call_ended": "circuit outcome seconds error",
     "calls_collapsed": "circuit calls keys",
-    "circuit_changed": "circuit old new reason",
+    "circuit_changed": "circuit old new reason by",
     "config_changed": "circuit changes by",
     "directory_changed": "services",
     "fallback_used": "circuit cause worked",
@@ -28,6 +28,7 @@ STABLE = {
     "operator_acted": "circuit action by reason until command",
     "registry_changed": "url what detail",
     "retry_denied": "circuit error",
+    "service_ending": "service instance what seconds",
     "settings_read": "path circuits problem",
 }
 KINDS = [

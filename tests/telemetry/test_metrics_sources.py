@@ -11,6 +11,7 @@ from metrics_kit import one, page, total
 from resilient import Runtime
 from resilient.balancing.balancer import Balancer
 from resilient.balancing.dialect import Verdict
+from resilient.circuits.book import CircuitBook
 from resilient.clock import ManualClock
 from resilient.errors import NoInstance
 from resilient.model import Directory, Instance
@@ -28,7 +29,7 @@ class Source:
 
     def __init__(self, *ids: str) -> None:
         self.clock = ManualClock()
-        self.circuits: list = []
+        self.circuits = CircuitBook()
         self.listed: dict[str, tuple[Instance, ...]] = {"stock": instances(*ids)}
         self.balancer = Balancer(
             lambda name: self.listed.get(name, ()), clock=self.clock, rng=random.Random(1)

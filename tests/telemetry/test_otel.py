@@ -437,3 +437,30 @@ def test_tries_of_a_balanced_function_have_spans_too(spans, servers, asynchronou
     assert (first.name, second.name, whole.name) == ("try", "try", "shop.order")
     assert first.attributes["http.response.status_code"] == 503
     assert second.parent.span_id == whole.context.span_id
+
+
+async def in_a_block(session, url: str) -> int:
+    async with circuit("shop.order").attempt(), session.get(url) as response:
+        return response.status
+
+
+async def in_a_stream(session, url: str) -> int:
+    @circuit("shop.order")
+    async def lines():
+        async with session.get(url) as response:
+            yield response.status
+
+    (status,) = [status async for status in lines()]
+    return status
+
+
+@pytest.mark.parametrize("fetch", [in_a_block, in_a_stream])
+async def test_tries_inside_blocks_and_streams_have_spans_too(spans, servers, fetch) -> None:
+    with servers(503) as there:
+        async with resilient.aiohttp.make_session() as session:
+            assert await fetch(session, "http://orders/orders/7") == 200
+    first, second, whole = spans.get_finished_spans()
+    assert whole.name == "shop.order"
+    assert whole.attributes["resilient.tries"] == 2
+    assert first.parent.span_id == second.parent.span_id == whole.context.span_id
+    assert all("traceparent" in one for one in there.headers)

@@ -10,7 +10,7 @@ from hystrix_kinds import kinds
 
 from resilient.circuits.latency import Histogram
 from resilient.telemetry.hystrix import Facts, command
-from resilient.telemetry.turbine import gone, total
+from resilient.telemetry.turbine import Sum, gone, total
 
 COUNTS = ("success", "failure", "timeout", "short_circuited", "excluded")
 
@@ -123,3 +123,40 @@ def test_W98_sums_are_never_negative_and_do_not_depend_on_the_order(hosts, rando
 
 def test_farewell() -> None:
     assert gone(event()) == {"type": "HystrixCommand", "name": "orders", "deleteData": "true"}
+
+
+ANY = st.one_of(
+    st.integers(-5, 5),
+    st.just(10**19),
+    st.booleans(),
+    st.none(),
+    st.floats(allow_nan=True),
+    st.sampled_from(["a", "b", "", '{"true":1,"false":2}', "{"]),
+    st.dictionaries(st.sampled_from(["0", "50", "true", "false"]), st.one_of(st.integers(0, 9), st.none())),
+)
+FIELDS = ("a", "b", "propertyValue_a", "propertyValue_b", "currentTime", "reportingHosts", "x_openForMs")
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(dict.fromkeys(FIELDS[:3], ANY), optional=dict.fromkeys(FIELDS[3:], ANY))
+    ),
+    st.booleans(),
+)
+def test_events_that_are_alike_add_up_to_what_looking_at_each_value_gives(frames, alone) -> None:
+    frames = [{"type": "HystrixCommand", "name": "x", **one} for one in frames]
+    if alone:
+        frames = [{**one, "reportingHosts": 1} for one in frames]
+    quick, slow = Sum(), Sum()
+    for one in frames:
+        quick.add(one)
+        slow.add(one)
+        slow._apart()
+    assert repr(quick.result()) == repr(slow.result())
+
+
+def test_more_alike_than_are_kept_are_added_one_by_one() -> None:
+    frames = [event(counts={"success": n}, calls=n) for n in range(300)]
+    assert total(frames)["rollingCountSuccess"] == sum(range(300))
+    assert total(frames)["reportingHosts"] == 300
+    assert total([*frames, total(frames)])["reportingHosts"] == 600

@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import random
 
 import aiohttp
 import pytest
 from aiohttp import web
 from hystrix_kinds import RECORDED, kinds
 
+from registry_server import turbine as turbine_module
 from registry_server.board import Board
 from registry_server.feed.watch import Watch
-from registry_server.turbine import Turbine
+from registry_server.turbine import Turbine, _source
 from resilient.circuits.latency import Histogram
 from resilient.clock import ManualClock
+from resilient.telemetry.hystrix import command
 from resilient.telemetry.turbine import total
 
 WELL = {"name": "orders", "target": "orders", "window": 10.0, "calls": 80, "counts": {"success": 80}}
@@ -111,6 +114,47 @@ def test_another_turbine_may_add_it_up_again(board, turbine) -> None:
     again = total([*events(turbine), *events(turbine)])
     assert again["reportingHosts"] == 4
     assert again["isCircuitBreakerOpen"] == {"true": 2, "false": 2}
+
+
+def test_what_is_kept_from_one_moment_to_the_next_is_what_adding_up_anew_gives(board, turbine, clock) -> None:
+    source = _source(turbine, "default")
+
+    def kept():
+        return [dict(frame) for frame in source() if frame is not None and "deleteData" not in frame]
+
+    rng = random.Random(3)
+    took = Histogram()
+    took.add([0.1] * 9)
+    latency = {"histogram": took.packed(), "latency": {"mean": 0.1, "max": 0.1}}
+    for _ in range(300):
+        match rng.randrange(5):
+            case 0:
+                clock.advance(rng.choice([0.1, 1.0, 3.0, 70.0]))
+            case 1:
+                board.forget("shop", rng.choice("abc"))
+            case _:
+                told = [
+                    dict(one, **rng.choice([{}, latency]))
+                    for one in rng.sample([WELL, ILL], rng.randrange(3))
+                ]
+                for one in told:
+                    one["name"] = rng.choice(["orders", "stock"])
+                    one["window"] = rng.choice([10.0, 20.0])
+                push(board, *told, instance=rng.choice("abc"), interval=rng.choice([1.0, 15.0]))
+        assert kept() == events(turbine)
+
+
+def test_a_circuit_of_which_nothing_new_was_told_is_not_added_up_again(board, turbine, monkeypatch) -> None:
+    source = _source(turbine, "default")
+    push(board, WELL, {**WELL, "name": "stock"})
+    list(source())
+    made = []
+    monkeypatch.setattr(turbine_module, "command", lambda facts: made.append(facts.name) or command(facts))
+    list(source())
+    assert made == []
+    push(board, WELL, instance="b")
+    list(source())
+    assert made == ["orders", "orders"]
 
 
 async def test_over_http_a_reader_is_told_when_a_circuit_is_no_more(board, clock) -> None:

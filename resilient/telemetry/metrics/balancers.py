@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...balancing.balancer import Balancer
+from ...balancing.dialect import TROUBLES
 from ...balancing.node import Node, State, Why
 from ...balancing.pool import Pool
 from .rows import Family, Fold, Group, Number, Row
@@ -32,6 +33,28 @@ TRIES = Family(
     _SERVICE,
     "result",
     _RESULTS,
+)
+TROUBLE = Family(
+    "resilient_try_troubles",
+    "counter",
+    "Tries that were no success, by why; body: the answer broke off after it had begun as a success.",
+    _SERVICE,
+    "reason",
+    TROUBLES,
+)
+DURATION = Family(
+    "resilient_try_duration_seconds",
+    "summary",
+    "How long tries took, from choosing the copy to the head of its answer.",
+    _SERVICE,
+)
+PICKS = Family(
+    "resilient_balancer_picks",
+    "counter",
+    "Tries by the zone of the copy that was chosen; none: this process has no zone.",
+    _SERVICE,
+    "zone",
+    ("local", "remote", "none"),
 )
 IN_FLIGHT = Family("resilient_tries_in_flight", "gauge", "Tries under way.", _SERVICE)
 RETRIES = Family("resilient_retries", "counter", "Tries beyond the first one of their call.", _SERVICE)
@@ -81,8 +104,9 @@ PEER_SUCCESS = Family("resilient_peer_success_ratio", "gauge", "Share of good tr
 PEER_WEIGHT = Family("resilient_peer_effective_weight", "gauge", "Its weight, slow start included.", _PEER)
 PEER_EJECTED = Family("resilient_peer_ejected", "gauge", "1 while it is left alone.", _PEER)
 _SERVICES = Group(
-    TRIES, IN_FLIGHT, RETRIES, BALANCE, EXHAUSTED, INSTANCES, PANICS, EJECTIONS, RETURNS, NOBODY, PANIC
-)
+    TRIES, TROUBLE, DURATION, PICKS, IN_FLIGHT, RETRIES, BALANCE, EXHAUSTED, INSTANCES, PANICS, EJECTIONS,
+    RETURNS, NOBODY, PANIC,
+)  # fmt: skip
 _REST = Group(*_SERVICES.families[:-1])  # a panic cannot be added up
 _NOBODY = Group(NOBODY)
 _PEERS = Group(PEER_TRIES, PEER_IN_FLIGHT, PEER_WEIGHT, PEER_EJECTED)
@@ -114,17 +138,26 @@ def rows(balancer: Balancer, services: Fold, now: float) -> Iterator[Row]:
 def _pool(balancer: Balancer, pool: Pool, now: float) -> tuple[tuple[Number, ...], ...]:
     service = pool.service
     # Without the pool's lock: each number is read at once, and a pick must not wait for a scrape.
-    good, bad, other = pool.left
+    nodes = list(pool.nodes.values())
+    near = pool.left[True].plus([node for node in nodes if node.near])
+    far = pool.left[False].plus([node for node in nodes if not node.near])
     busy = 0
     states = dict.fromkeys(STATES, 0)
-    for node in list(pool.nodes.values()):
-        good, bad, other = good + node.answers, bad + node.failures, other + node.others
+    for node in nodes:
         busy += node.in_flight
         if node.gone_at is None:
             states[_state(node, now)] += 1
     ejections = balancer.ejections
+    local, remote = near.tries, far.tries
     return (
-        (good, bad, other),
+        (
+            near.answers + far.answers,
+            near.failures + far.failures,
+            near.others + near.voids + far.others + far.voids,
+        ),
+        tuple(pool.troubles.values()),
+        (near.seconds + far.seconds, local + remote),
+        (local, remote, 0) if pool.home is not None else (0, 0, remote),
         (busy,),
         (pool.retries,),
         (pool.budget.balance(now),),

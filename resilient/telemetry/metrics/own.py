@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client.core import Metric
@@ -16,9 +14,9 @@ from ...circuits.book import CircuitBook
 from ...clock import Clock
 from ...model import Directory
 from ..stalls import Stalls
-from . import balancers, circuits, process
+from . import balancers, circuits, process, threads
 from . import directory as known
-from .page import Page, content_type
+from .page import Exposed
 from .rows import Fold, Row, as_metrics
 
 #: How often the meter of an event loop looks, in seconds.
@@ -39,7 +37,7 @@ class Source(Protocol):
     def discovery(self) -> known.Discovery | None: ...
 
 
-class Metrics(Collector):
+class Metrics(Exposed, Collector):
     """The metrics of one runtime. It is also a collector for prometheus_client's registries, without
     ``process_*``: programs that have one export those already.
 
@@ -47,14 +45,19 @@ class Metrics(Collector):
     """
 
     def __init__(self, source: Source, *, peers: bool = False) -> None:
+        super().__init__()
         self._source = source
         self.peers = peers
-        self._page = Page()
         self._circuits = Fold(circuits.MOST_CIRCUITS)
         self._services = Fold(balancers.MOST_SERVICES)
+        self._pools = Fold(threads.MOST_POOLS)
         self._counts = known.Counts()
         #: The meters of event loops, by name.
         self.loops: dict[str, Stalls] = {}
+        #: The readers of streams, by the stream's name.
+        self.streams: dict[str, process.Places] = {}
+        #: How much looks wrong, by severity; ``None`` where nobody looks.
+        self.findings: Mapping[str, int] | None = None
 
     def watch_loop(self, name: str = "main") -> None:
         """Measure the running event loop from now on. Harmless when called again."""
@@ -73,31 +76,22 @@ class Metrics(Collector):
         now = source.clock.monotonic()
         yield from process.info_rows()
         yield from circuits.rows(source.circuits, self._circuits, self._services)
+        yield from threads.rows(source.circuits.pools.snapshots(), source.circuits, self._pools)
         yield from balancers.rows(source.balancer, self._services, now)
         if self.peers:
             yield from balancers.peer_rows(source.balancer, self._services, now)
         yield from known.rows(source.discovery, source.directory, self._counts)
         yield from process.loop_rows(self.loops)
-        yield Row(process.FOLDS, (), ((int(self._circuits.active), int(self._services.active)),))
+        yield from process.stream_rows(self.streams)
+        if self.findings is not None:
+            yield from process.lint_rows(self.findings)
+        folds = (self._circuits, self._services, self._pools)
+        yield Row(process.FOLDS, (), (tuple([int(fold.active) for fold in folds]),))
 
-    def _all(self) -> Iterator[Row]:
+    def exposed(self) -> Iterator[Row]:
+        """Everything."""
         yield from self.rows()
         yield from process.process_rows()
-
-    def page(self, accept: str = "", pause: float | None = None) -> tuple[bytes, str]:
-        """The page and its content type, for an ``Accept`` header.
-
-        From a thread beside a busy event loop: with ``pause`` (0.001 is good) it sleeps so many seconds after
-        each millisecond of work, so that the loop does not have to wait for the interpreter's lock.
-        """
-        return written(self._page, self._all(), accept, pause)
-
-    async def serve(self, accept: str = "", pause: float = 0.0) -> tuple[bytes, str]:
-        """As :meth:`page`, on an event loop: others have a turn after each millisecond of work.
-
-        ``pause`` is for a loop in a thread beside the one to be spared, as in :meth:`page`.
-        """
-        return await served(self._page, self._all(), accept, pause)
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client: ``REGISTRY.register(metrics)``."""
@@ -105,33 +99,10 @@ class Metrics(Collector):
 
     def describe(self) -> list[Metric]:
         """The names, so that a registry need not ask for everything to know them."""
-        families = (*circuits.FAMILIES, *balancers.FAMILIES, *known.FAMILIES, process.INFO)
+        families = (
+            *circuits.FAMILIES, *threads.FAMILIES, *balancers.FAMILIES, *known.FAMILIES, *process.FAMILIES,
+        )  # fmt: skip
         return [family.metric() for family in families]
-
-
-def written(page: Page, rows: Iterator[Row], accept: str, pause: float | None) -> tuple[bytes, str]:
-    """Rows as a page, written in one go, or with pauses."""
-    kind = content_type(accept)
-    steps = page.write(rows, kind)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value, kind
-        if pause is not None:
-            time.sleep(pause)
-
-
-async def served(page: Page, rows: Iterator[Row], accept: str, pause: float = 0.0) -> tuple[bytes, str]:
-    """Rows as a page, written between the other work of this loop."""
-    kind = content_type(accept)
-    steps = page.write(rows, kind)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value, kind
-        await asyncio.sleep(pause)
 
 
 _known: weakref.WeakKeyDictionary[Source, Metrics] = weakref.WeakKeyDictionary()
@@ -145,4 +116,4 @@ def metrics_of(source: Source) -> Metrics:
     return found
 
 
-__all__ = ["Metrics", "Source", "metrics_of", "served", "written"]
+__all__ = ["Metrics", "Source", "metrics_of"]

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from prometheus_client import ProcessCollector
 
@@ -25,9 +26,25 @@ FOLDED = Family(
     "gauge",
     "1 if there are more of these than have series of their own: the rest is summed up as other.",
     spread="kind",
-    over=("circuit", "service"),
+    over=("circuit", "service", "pool"),
 )
-LAGS, INFOS, FOLDS = Group(LAG), Group(INFO), Group(FOLDED)
+FINDINGS = Family(
+    "resilient_lint_findings",
+    "gauge",
+    "What looks wrong in this process, as /admin/lint tells; looked at every five minutes at most.",
+    spread="severity",
+    over=("info", "warn", "error"),
+)
+READERS = Family("resilient_stream_readers", "gauge", "Readers of a stream at this moment.", ("stream",))
+REFUSED = Family(
+    "resilient_stream_refused", "counter", "Readers that were refused: there were too many.", ("stream",)
+)
+MISSED = Family(
+    "resilient_stream_missed", "counter", "Moments that readers were too slow to be told of.", ("stream",)
+)
+LAGS, INFOS, FOLDS, LINTS = Group(LAG), Group(INFO), Group(FOLDED), Group(FINDINGS)
+STREAMS = Group(READERS, REFUSED, MISSED)
+FAMILIES = (LAG, INFO, FOLDED, FINDINGS, *STREAMS.families)
 _collector = ProcessCollector(registry=None)
 _groups: dict[str, Group] = {}
 
@@ -49,6 +66,27 @@ def loop_rows(loops: Mapping[str, Stalls]) -> Iterator[Row]:
     """How long event loops keep others waiting."""
     for name, stalls in list(loops.items()):
         yield Row(LAGS, (name,), (cumulative(stalls.counts, stalls.total),))
+
+
+class Places(Protocol):
+    """What is asked of :class:`resilient.telemetry.hystrix_stream.Places`."""
+
+    refused: int
+    missed: int
+
+    @property
+    def taken(self) -> int: ...
+
+
+def stream_rows(streams: Mapping[str, Places]) -> Iterator[Row]:
+    """Who reads the streams."""
+    for name, places in list(streams.items()):
+        yield Row(STREAMS, (name,), ((places.taken,), (places.refused,), (places.missed,)))
+
+
+def lint_rows(findings: Mapping[str, int]) -> Iterator[Row]:
+    """How much looks wrong, by severity."""
+    yield Row(LINTS, (), (tuple([findings.get(one, 0) for one in FINDINGS.over]),))
 
 
 def process_rows() -> Iterable[Row]:

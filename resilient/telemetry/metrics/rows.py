@@ -18,7 +18,8 @@ class Family:
 
     ``labels`` name the values that each row brings. With ``spread`` a row has one number for each of
     ``over``, the values of one label more; all of them are always exported. A ``histogram`` has the calls
-    up to each of ``bounds``, then all of them, then the sum of what was measured, then all of them again.
+    up to each of ``bounds``, then all of them, then the sum of what was measured, then all of them again. A
+    ``summary`` has that sum, and how many there were.
     """
 
     name: str
@@ -28,6 +29,15 @@ class Family:
     spread: str = ""
     over: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all its series."""
+        if self.kind == "histogram":
+            return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
+        if self.kind == "summary":
+            return (f"{self.name}_sum", f"{self.name}_count")
+        return (self.written,)
 
     @property
     def written(self) -> str:
@@ -46,6 +56,9 @@ class Family:
                 yield f"{self.name}_bucket", {**here, "le": bound}
             yield f"{self.name}_sum", here
             yield f"{self.name}_count", here
+        elif self.kind == "summary":
+            for name in self.names:
+                yield name, here
         elif self.spread:
             for value in self.over:
                 yield self.written, {**here, self.spread: value}
