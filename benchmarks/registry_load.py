@@ -145,7 +145,7 @@ async def steady(port: int, requests: list[bytes], rate: float, seconds: float, 
     # In turns: a connection that rests for long would be closed by the server.
     idle: deque[Connection] = deque()
     took: list[float] = []
-    waiting: list[float] = []
+    waiting: deque[float] = deque()
     turn = 0
 
     def done(connection: Connection, status: int) -> None:
@@ -153,7 +153,7 @@ async def steady(port: int, requests: list[bytes], rate: float, seconds: float, 
         if status != 200:
             raise AssertionError(f"answered {status}")
         if waiting:
-            go(connection, waiting.pop(0))
+            go(connection, waiting.popleft())
         else:
             idle.append(connection)
 

@@ -39,6 +39,7 @@ STORM_SECONDS = 1.0
 UNREAD_SECONDS = 300.0
 
 _A = b"\x01A\x01"
+_DELETED = Action.DELETED  # by name: reading a member of an enumeration is slow on Python 3.11
 
 Steps = Generator[None, None, Answer]
 
@@ -71,8 +72,8 @@ class Answers:
 
     def apply(self, change: Change) -> None:
         """A record changed."""
-        shelf = self._shelves.get(change.service)
-        if change.action is Action.DELETED:
+        if change.action is _DELETED:
+            shelf = self._shelves.get(change.service)
             if shelf is not None:
                 shelf.remove(change.id)
                 if not shelf.chunks:
@@ -80,9 +81,15 @@ class Answers:
                     for name in self._read:
                         self._cache.pop((change.service, name), None)
             return
+        self.put(change.record)
+
+    def put(self, record: Record) -> None:
+        """A record is this from now on."""
+        instance = record.instance
+        shelf = self._shelves.get(instance.service)
         if shelf is None:
-            shelf = self._shelves[change.service] = Shelf(change.service)
-        shelf.put(change.id, change.record)
+            shelf = self._shelves[instance.service] = Shelf(instance.service)
+        shelf.put(instance.id, record)
 
     def parts(self, service: str, form: Form) -> Iterator[bytes]:
         """The instances of a service, some at a time, each part as it is when it is asked for."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -218,9 +218,23 @@ class MemoryEngine:
         self._history.append(batch)
         for listener in self._listeners:
             listener(batch)
+        self._wake()
+        return Committed(self.revision)
+
+    def restore(self, found: Iterable[tuple[str, Value]]) -> None:
+        """Records of an earlier life, at one revision and without an event: nobody here is told of them.
+
+        Whoever watches is sent for a new snapshot.
+        """
+        self.revision += 1
+        revision = self.revision
+        self._entries.update((key, Entry(key, value, revision)) for key, value in found)
+        self._history.clear()
+        self._wake()
+
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
-        return Committed(self.revision)
 
     async def session(self, ttl: float) -> Session:
         """A session that ends with the process."""

@@ -8,14 +8,18 @@ it when that slot comes, so renewing costs nothing here.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Generator
 from enum import IntEnum
 from functools import lru_cache
 
 from .records import Record
+from .slices import whole
 
 #: Leases looked at in one go. A million that fall silent at once are found over twenty sweeps, for nobody's
 #: heartbeat should wait until all of them are counted.
 MOST_AT_ONCE = 50_000
+#: Of these, so many before others may have their turn: half a millisecond.
+STEP = 500
 _NOWHERE = -(2**62)
 _NEVER = float("-inf")
 
@@ -27,6 +31,9 @@ class Silence(IntEnum):
     LATE = 1  # more than two heartbeats are missing
     EXPIRED = 2  # the lease has run out
     OVERDUE = 3  # it ran out so long ago that nothing protects it any more
+
+
+_NONE = Silence.NONE  # by name: reading a member of an enumeration is slow on Python 3.11
 
 
 class Lease:
@@ -43,7 +50,7 @@ class Lease:
         self.renewed = renewed
         self.duration = 0.0
         self.late_after = 0.0
-        self.silence = Silence.NONE
+        self.silence = _NONE
         self.slot = _NOWHERE
         self.direct = _NEVER
         self.restored = False
@@ -82,6 +89,8 @@ class Watch:
         self.late: dict[Lease, None] = {}
         self.expired: dict[Lease, None] = {}
         self.overdue: dict[Lease, None] = {}
+        #: How many of the late ones came from a snapshot and were never heard.
+        self.late_restored = 0
 
     def start(self, lease: Lease) -> None:
         """A lease was given, or given anew with other durations."""
@@ -95,7 +104,8 @@ class Watch:
     def heard(self, lease: Lease) -> None:
         """A silent lease was renewed. Only needed if ``lease.silence``."""
         if lease.silence:
-            lease.silence = Silence.NONE
+            lease.silence = _NONE
+            self.late_restored -= lease.restored
             self.late.pop(lease, None)
             self.expired.pop(lease, None)
             self.overdue.pop(lease, None)
@@ -106,14 +116,21 @@ class Watch:
         if lease.slot != _NOWHERE:
             lease.slot = _NOWHERE
             self._watched -= 1
+        if lease.silence:
+            self.late_restored -= lease.restored
         for silent in (self.late, self.expired, self.overdue):
             silent.pop(lease, None)
 
     def advance(self, now: float) -> None:
         """Find who fell silent until ``now``; of very many, the first :data:`MOST_AT_ONCE`."""
+        whole(self.advancing(now))
+
+    def advancing(self, now: float) -> Generator[None, None, None]:
+        """:meth:`advance` in steps of :data:`STEP` leases. Between them leases may come, go and be heard."""
         wheel, slots = self._wheel, self._slots
         present = int(now // 1)
         left = MOST_AT_ONCE
+        # All that is due now, first: of whom is looked at, some are due again within this same second.
         due: list[tuple[int, list[Lease]]] = []
         while slots and slots[0] <= present and left > 0:
             slot = slots[0]
@@ -129,11 +146,13 @@ class Watch:
             self._lying -= len(bucket)
             due.append((slot, bucket))
         for slot, bucket in due:
-            for lease in bucket:
-                if lease.slot == slot:  # else renewed from silence, cancelled or given anew since
-                    lease.slot = _NOWHERE
-                    self._watched -= 1
-                    self._judge(lease, now)
+            for at in range(0, len(bucket), STEP):
+                for lease in bucket[at : at + STEP]:
+                    if lease.slot == slot:  # else renewed from silence, cancelled or given anew since
+                        lease.slot = _NOWHERE
+                        self._watched -= 1
+                        self._judge(lease, now)
+                yield
 
     def _judge(self, lease: Lease, now: float) -> None:
         late = lease.renewed + lease.late_after
@@ -142,6 +161,8 @@ class Watch:
             return
         expired = lease.renewed + lease.duration
         overdue = lease.renewed + lease.duration / self._factor * self._keep
+        if not lease.silence:
+            self.late_restored += lease.restored
         self.late[lease] = None
         lease.silence = Silence.LATE
         if expired >= now:

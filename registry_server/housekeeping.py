@@ -31,7 +31,12 @@ class Housekeeper:
     """Looks after one registry's process. Touches the interpreter's own settings: for programs only."""
 
     def __init__(self, registry: Registry, more: Callable[[], int] = lambda: 0) -> None:
-        """``more`` counts what else has come to stay: words on circuits."""
+        """``more`` counts what else has come to stay: words on circuits.
+
+        To be made before the registry reads its snapshot: what was left over from loading the program is
+        thrown out now, when there is little to look at.
+        """
+        gc.collect()
         self._registry = registry
         self._more = more
         self._seen_more = 0
@@ -55,8 +60,7 @@ class Housekeeper:
         return True
 
     def start(self) -> None:
-        """Begin with what is there now, a snapshot's instances among it."""
-        gc.collect()
+        """Set aside what is there now, a snapshot's instances among it: they are no garbage."""
         gc.freeze()
         self._thresholds = gc.get_threshold()
         gc.set_threshold(*THRESHOLDS)

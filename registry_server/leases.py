@@ -1,25 +1,25 @@
 """Who is registered, and until when. Pure: told the time by its clock, never waiting.
 
-Writing has two steps, so that an engine can stand between them: ``plan_*`` says what would be stored
-and changes nothing; :meth:`LeaseTable.put` and :meth:`LeaseTable.remove` make it so. ``register``,
-``cancel`` and the others do both, for a table on its own. Heartbeats need no plan.
+Writing has two steps, so that an engine can stand between them: ``plan_*`` says what would be stored, and
+:meth:`LeaseTable.put` and :meth:`LeaseTable.remove` make it so. ``register``, ``cancel`` and ``override``
+do both, for a table on its own. Heartbeats need no plan.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Generator, Iterator, Mapping
 from random import Random
 from typing import TypeVar
 
 from resilient.clock import Clock
-from resilient.eureka.fields import vips
 from resilient.model import Instance, Status
 
 from . import planning
 from .caps import Caps, TableFull
-from .expiry import Lease, Watch
+from .expiry import STEP, Lease, Watch
 from .records import NO_NOTE, Cause, Change, Note, Record, Renewal, Tombstone, alike
+from .slices import whole
 from .vips import VipIndex
 
 __all__ = ["Caps", "LeaseTable", "TableFull"]
@@ -230,10 +230,7 @@ class LeaseTable:
             before = lease.record.instance.status
             same = alike(lease.record, record)
             self.counts[before] -= 1
-            if vips(lease.record.instance) != vips(instance):
-                self._vips.discard(lease.record.instance)
-                lease.record = record
-                self._vips.add(lease.record.instance)
+            self._vips.replace(lease.record.instance, instance)
             lease.record = record
             lease.renewed = now
             self._heard(lease)
@@ -267,29 +264,29 @@ class LeaseTable:
             self._keep(self._notes, service, id, note)
         return self._changed(planning.removed(known, cause, self._ms()), known.instance.status)
 
-    def restore(self, record: Record, grace: float) -> Change | None:
+    def restore(self, record: Record, grace: float) -> bool:
         """Store a record from a snapshot. It has its duration, and ``grace`` seconds, to be renewed in.
 
-        None if the instance is there already or there is no room. It is no change that readers are told of.
+        False if the instance is there already or there is no room. It is no change that anybody is told of.
         """
-        service, id = record.instance.service, record.instance.id
-        if self.get(service, id) is not None:
-            return None
+        instance = record.instance
+        service, id = instance.service, instance.id
+        if id in self._services.get(service, ()):
+            return False
         try:
             self._room(service)
         except TableFull:
-            return None
-        lease = Lease(record, self.now() + grace)
+            return False
+        lease = self._services.setdefault(service, {})[id] = Lease(record, self.now() + grace)
         lease.restored = True
         self.restored += 1
         self.unconfirmed += 1
-        self._services.setdefault(service, {})[id] = lease
         self._size += 1
-        self._vips.add(record.instance)
-        self.counts[record.instance.status] += 1
+        self._vips.add(instance)
+        self.counts[instance.status] += 1
         self._watch.start(lease)
         self.version += 1
-        return Change(self._number, self._clock.monotonic(), record, None)
+        return True
 
     # --- both steps at once
 
@@ -312,35 +309,34 @@ class LeaseTable:
             return None
         return self.put(record)
 
-    def metadata(self, service: str, id: str, entries: Mapping[str, str]) -> Change | None:
-        """Add to an instance's metadata. None if nobody is there."""
-        record = self.plan_metadata(service, id, entries)
-        return self.put(record) if record is not None else None
-
     # --- silence
 
     def advance(self) -> None:
         """Find who fell silent, and forget what is too old to matter. Once per sweep."""
-        self._watch.advance(self.now())
-        self.forget()
+        whole(self.advancing())
+
+    def advancing(self) -> Generator[None, None, None]:
+        """:meth:`advance` in steps, between which others may read and write here."""
+        yield from self._watch.advancing(self.now())
+        yield from self._forgetting()
 
     def expired(
         self, most: int, rng: Random, *, overdue: bool = False, spared: Container[Lease] = ()
     ) -> list[Lease]:
         """At most ``most`` leases that have run out, or that no protection keeps any more, at random,
         so that no service loses all at once. As of the last :meth:`advance`."""
-        found = list(self._watch.overdue if overdue else self._watch.expired)
-        if spared:
-            found = [lease for lease in found if lease not in spared]
+        among = self._watch.overdue if overdue else self._watch.expired
+        found = [lease for lease in among if lease not in spared] if spared else list(among)
         return found if len(found) <= most else rng.sample(found, most)
 
     def late(self) -> list[Lease]:
-        """The leases that miss more than two heartbeats. As of the last :meth:`advance`."""
+        """The leases that miss more than two heartbeats."""
         return list(self._watch.late)
 
+    @property
     def late_unconfirmed(self) -> int:
         """How many of the late ones came from a snapshot and were never heard."""
-        return sum(lease.restored for lease in self._watch.late) if self.unconfirmed else 0
+        return self._watch.late_restored
 
     @property
     def late_count(self) -> int:
@@ -378,22 +374,26 @@ class LeaseTable:
 
     def forget(self) -> None:
         """Drop what is too old; every collection is in the order of time, or nearly."""
+        whole(self._forgetting())
+
+    def _forgetting(self) -> Generator[None, None, None]:
         oldest = self._clock.monotonic() - DELTA_SECONDS
-        while self._recent:
-            key = next(iter(self._recent))
-            if self._recent[key].at >= oldest:
+        recent = self._recent
+        while recent:
+            key = next(iter(recent))
+            if recent[key].at >= oldest:
                 break
-            del self._recent[key]
+            del recent[key]
             self.delta_version += 1
+            if not len(recent) % STEP:
+                yield
+        self._forget_old(self._tombstones)
+        self._forget_old(self._notes)
+
+    def _forget_old(self, place: OrderedDict[Key, Tombstone] | OrderedDict[Key, Note]) -> None:
         now = self.now()
-        places: tuple[OrderedDict[Key, Tombstone] | OrderedDict[Key, Note], ...]
-        places = (self._tombstones, self._notes)
-        for place in places:
-            while place:
-                key = next(iter(place))
-                if place[key].until >= now:
-                    break
-                del place[key]
+        while place and place[key := next(iter(place))].until < now:
+            del place[key]
 
     def _ms(self) -> int:
         return int(self._clock.time() * 1000)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from random import Random
 
 from .expiry import Lease, Silence
 from .leases import LeaseTable
+from .slices import whole
 
 #: A pause of more than so many sweep periods means that this process itself was away.
 PAUSE_PERIODS = 2.0
+#: Evictions in one sweep, whatever the share: of a million the others go with the next ones.
+MOST_GONE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +51,17 @@ class Preservation:
 
     def sweep(self, table: LeaseTable, now: float) -> list[Lease]:
         """Whom to evict now. ``now`` is the clock's monotonic time, in seconds."""
+        return whole(self.sweeping(table, now))
+
+    def sweeping(self, table: LeaseTable, now: float) -> Generator[None, None, list[Lease]]:
+        """:meth:`sweep` in steps; what it says holds for the moment of the last one."""
         self._grant_pause(table, now)
-        table.advance()
+        yield from table.advancing()
         late, size = table.late_count, len(table)
         was_active = self.active
         if table.unconfirmed * 2 < table.restored:
             # Most of a snapshot came back, so the network is well: the rest died while we were down.
-            self._judge(late - table.late_unconfirmed(), size - table.unconfirmed, now)
+            self._judge(late - table.late_unconfirmed, size - table.unconfirmed, now)
         else:
             self._judge(late, size, now)
         if was_active and not self.active:
@@ -99,4 +107,4 @@ class Preservation:
         )
 
     def _limit(self, size: int) -> int:
-        return max(1, size - int(size * (1 - self.policy.share)))
+        return min(MOST_GONE, max(1, size - int(size * (1 - self.policy.share))))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from random import Random
@@ -35,6 +35,7 @@ from .expiry import Lease
 from .leases import Caps, LeaseTable, TableFull
 from .preservation import Preservation, PreservationPolicy
 from .records import Cause, Change, Record, Renewal
+from .slices import sliced
 from .status import own_override
 from .weight import Ballast
 
@@ -114,7 +115,6 @@ class Registry:
         self._leave = self._engine.subscribe(self._apply)
         self._subscribers: tuple[Callable[[Change], None], ...] = ()
         self._beats: deque[tuple[float, int]] = deque()
-        self._restoring = False
 
     # --- reading
 
@@ -264,7 +264,7 @@ class Registry:
         """
         now = self.clock.monotonic()
         was_active = self.preservation.active
-        gone = self.preservation.sweep(self.table, now)
+        gone = await sliced(self.preservation.sweeping(self.table, now))
         if self.preservation.active and not was_active:
             _log.warning("instances are protected: %s", self.preservation.reason)
         elif was_active and not self.preservation.active:
@@ -291,20 +291,19 @@ class Registry:
 
         return leave
 
-    def restore(self, record: Record) -> bool:
-        """Take a record from a snapshot; not confirmed until its instance is heard. False if not needed."""
-        key = instance_key(record.instance.service, record.instance.id)
-        change = self.table.restore(record, RESTORE_GRACE)
-        if change is None:
-            return False
-        self._restoring = True
-        try:
-            self._engine.commit_now((), (Operation(key, record),))
-        finally:
-            self._restoring = False
-        self.answers.apply(change)
-        self.ballast.heard(change)
-        return True
+    def restore(self, records: Iterable[Record]) -> int:
+        """Take records from a snapshot; not confirmed until their instances are heard. Says how many were
+        taken: not those whose instance is there already, nor those for which there is no room."""
+        table, answers, ballast = self.table, self.answers, self.ballast
+        taken: list[tuple[str, Record]] = []
+        for record in records:
+            if table.restore(record, RESTORE_GRACE):
+                instance = record.instance
+                taken.append((instance_key(instance.service, instance.id), record))
+                answers.put(record)
+                ballast.restored(instance)
+        self._engine.restore(taken)
+        return len(taken)
 
     def close(self) -> None:
         """Stop listening to the engine."""
@@ -345,8 +344,6 @@ class Registry:
         return False
 
     def _apply(self, batch: Batch) -> None:
-        if self._restoring:
-            return
         reason = Cause.EXPIRED
         for event in batch.events:
             if event.key == REASON and isinstance(event.value, Cause):

@@ -30,6 +30,7 @@ async def sliced(steps: Generator[None, None, T]) -> T:
     while True:
         until = perf_counter() + SLICE
         try:
+            next(steps)  # one in any case, however slow the machine is
             while perf_counter() < until:
                 next(steps)
         except StopIteration as end:

@@ -11,12 +11,14 @@ import contextlib
 import gc
 import logging
 import os
+from collections.abc import Generator
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import IO
 
 from . import snapshots
+from .records import Record
 from .registry import Registry
 from .slices import sliced
 
@@ -63,11 +65,7 @@ class Keeper:
         gc.disable()
         try:
             found = await sliced(snapshots.read(data))
-            taken = 0
-            for number, record in enumerate(found.records, 1):
-                taken += self._registry.restore(record)
-                if number % snapshots.ROWS == 0:
-                    await asyncio.sleep(0)
+            taken = await sliced(self._taking(found.records))
         finally:
             if collecting:
                 gc.enable()
@@ -85,6 +83,13 @@ class Keeper:
         else:
             self._saved = self._registry.table.version
             _log.info("%d instances were read from the snapshot in %.1fs", taken, perf_counter() - began)
+        return taken
+
+    def _taking(self, records: list[Record]) -> Generator[None, None, int]:
+        taken = 0
+        for at in range(0, len(records), snapshots.ROWS):
+            taken += self._registry.restore(records[at : at + snapshots.ROWS])
+            yield
         return taken
 
     # --- writing

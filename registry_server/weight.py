@@ -23,7 +23,21 @@ LINGERS = 210.0
 
 def weigh(instance: Instance) -> int:
     """About how many bytes of text an instance brought along."""
-    return _text(instance.metadata) + (_text(instance.extra) if instance.extra else 0)
+    extra = instance.extra
+    weight = _flat(instance.metadata)
+    if extra:
+        weight += _flat(extra)
+        if "dataCenterInfo" in extra:
+            weight += _text({"": extra["dataCenterInfo"]})
+    return weight
+
+
+def _flat(tree: Mapping[str, object]) -> int:
+    """Without what lies deeper: but for one field, that is two ports."""
+    try:
+        return sum(map(len, tree)) + sum(map(len, tree.values()))  # type: ignore[arg-type]
+    except TypeError:  # a number among them
+        return _text(tree)
 
 
 def _text(tree: Mapping[str, object]) -> int:
@@ -69,6 +83,13 @@ class Ballast:
         else:
             self._heavy[key] = weight
         self._forget()
+
+    def restored(self, instance: Instance) -> None:
+        """A record came from a snapshot."""
+        weight = weigh(instance)
+        if weight > ORDINARY:
+            self._heavy[instance.service, instance.id] = weight
+            self.total += weight
 
     def _forget(self) -> None:
         now = self._clock.monotonic()

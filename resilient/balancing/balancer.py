@@ -60,6 +60,7 @@ class Balancer:
     ) -> None:
         self._lookup = lookup
         self._make_rule = rule_maker(rule, zone)
+        self._zone = zone
         self._only = zone if isinstance(rule, Zoned) and rule.mode == "strict" else None
         self._publish = publish
         self._clock = clock
@@ -271,6 +272,7 @@ class Balancer:
                 clock=self._clock,
                 rng=self._rng,
                 only=self._only,
+                home=self._zone,
             )
             pool = self._pools.setdefault(service, made)
         return pool

@@ -34,6 +34,17 @@ class Verdict(IntEnum):
         return self >= Verdict.CONNECT
 
 
+#: Why a try was no success. ``body``: the answer broke off after its beginning had been taken for one.
+TROUBLES = ("refused", "connect", "timeout", "status", "broken", "overload", "void", "body")
+TROUBLE = {
+    Verdict.NEUTRAL: "void",
+    Verdict.OVERLOAD: "overload",
+    Verdict.FAILED: "broken",
+    Verdict.TIMED_OUT: "timeout",
+    Verdict.CONNECT: "connect",
+    Verdict.REFUSED: "refused",
+}
+
 #: What may be repeated, if repeating is harmless at all.
 RETRYABLE = frozenset({408, 425, 502, 503, 504})
 #: Server errors that speak about the question, not about the copy that answered.

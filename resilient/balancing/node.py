@@ -68,6 +68,18 @@ class Mean:
         return seconds / usual if usual > 0.0 else 1.0
 
 
+def given_weight(instance: Instance) -> float:
+    """The weight in an instance's metadata; 1 without one, or with one that makes no sense."""
+    text = instance.metadata.get("weight") if instance.metadata else None
+    if text is None:
+        return 1.0
+    try:
+        weight = float(text)
+    except (TypeError, ValueError):
+        return 1.0
+    return weight if 0.0 <= weight <= 1000.0 else 1.0
+
+
 class _Hot:
     """What every pick and every good answer touch, side by side in memory.
 
@@ -76,7 +88,8 @@ class _Hot:
     """
 
     __slots__ = (
-        "answers", "bads", "goods", "in_flight", "latency", "mark", "now", "row", "stamp", "state", "turn",
+        "answers", "bads", "goods", "in_flight", "latency", "mark", "now", "row", "seconds", "stamp", "state",
+        "turn",
     )  # fmt: skip
 
 
@@ -91,13 +104,14 @@ class Node(_Hot):
     """
 
     __slots__ = (
-        "away", "back_at", "connects", "drained", "ejected_at", "ejections", "failures", "gone_at",
-        "instance", "others", "probe_until", "quiet_until", "ramp_from", "refusals", "ring", "silences",
-        "until", "url", "weight", "why",
+        "away", "back_at", "connects", "drained", "ejected_at", "ejections", "failures", "given", "gone_at",
+        "instance", "near", "others", "probe_until", "quiet_until", "ramp_from", "refusals", "ring",
+        "silences", "until", "url", "voids", "weight", "why",
     )  # fmt: skip
 
-    def __init__(self, instance: Instance, now: Callable[[], float]) -> None:
+    def __init__(self, instance: Instance, now: Callable[[], float], near: bool = False) -> None:
         self.now = now
+        self.near = near  # in our own zone when it was first seen: what is counted by it must not move
         self.in_flight = 0
         self.weight = 1.0  # as it counts at this moment, slow start included
         self.drained = False
@@ -105,6 +119,8 @@ class Node(_Hot):
         self.gone_at: float | None = None
         self.ramp_from: float | None = None
         self.answers = self.failures = self.others = 0  # for ever; never reset
+        self.voids = 0  # tries that said nothing
+        self.seconds = 0.0  # that all of these took
         self.adopt(instance)
         self.reset(0.0)
 
@@ -112,6 +128,7 @@ class Node(_Hot):
         """Take the newest record of the same copy."""
         self.instance = instance
         self.url = instance.url
+        self.given = given_weight(instance)
 
     def reset(self, now: float) -> None:
         """Forget what was learnt, as for a copy that was started anew."""
@@ -146,6 +163,11 @@ class Node(_Hot):
         if latency < FLOOR:
             latency = FLOOR
         return latency * (1 + self.in_flight)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody listens there, as far as we know."""
+        return self.state is not State.HEALTHY and self.why is Why.REFUSED
 
     # -- learning --
 
@@ -182,6 +204,7 @@ class Node(_Hot):
         if now >= self.turn:
             self.roll(now)
         self.answers += 1
+        self.seconds += seconds
 
     def faulted(self, mean: Mean, seconds: float, now: float) -> None:
         """It answered that the question was wrong. A copy that says so quickly must not look fast."""
@@ -191,6 +214,7 @@ class Node(_Hot):
         if now >= self.turn:
             self.roll(now)
         self.answers += 1
+        self.seconds += seconds
 
     def failed(self, mean: Mean, seconds: float, now: float, *, overload: bool = False) -> None:
         """It failed. The sample grows with its recent share of failures.
@@ -203,11 +227,17 @@ class Node(_Hot):
         self._sample(max(mean.ratio(seconds), PENALTY * share), now)
         if now >= self.turn:
             self.roll(now)
+        self.seconds += seconds
         if overload:
             self.others += 1
         else:
             self.failures += 1
             self.row += 1
+
+    def said_nothing(self, seconds: float) -> None:
+        """A try ended in a way that tells nothing of this copy."""
+        self.voids += 1
+        self.seconds += seconds
 
     def _fade(self, now: float, good: float = 0.0, bad: float = 0.0) -> None:
         kept = exp((self.stamp - now) / TAU) if now > self.stamp else 1.0

@@ -110,21 +110,25 @@ class Pick:
 
         The first call decides; later ones are ignored.
         """
-        self._judge(judge_status(status, retry_after), retry_after)
+        verdict = judge_status(status, retry_after)
+        self._judge(verdict, retry_after, "status" if verdict is Verdict.FAILED else "")
 
     def broke(self, error: BaseException) -> None:
         """The answer could not be read to its end. Says nothing if nobody waited for it any more."""
         if self._stage & ENTERED and isinstance(error, Exception):
             verdict = self._dialect.judge(error)
+            judged = self._stage & _JUDGED
             self._stage |= _JUDGED
-            if self._hurried(verdict):
+            hurried = self._hurried(verdict)
+            if hurried and judged:
                 return
             self._pool.learn(
                 self._node,
-                verdict if verdict.failure else Verdict.FAILED,
+                Verdict.NEUTRAL if hurried else verdict if verdict.failure else Verdict.FAILED,
                 self._began,
                 self._mean,
                 probe=False,
+                trouble="body" if judged else "",
             )
 
     def hold(self) -> None:
@@ -141,12 +145,14 @@ class Pick:
     def _dialect(self) -> Dialect:
         return STANDARD if self._tries is None else self._tries.dialect
 
-    def _judge(self, verdict: Verdict, retry_after: float | None = None) -> None:
+    def _judge(self, verdict: Verdict, retry_after: float | None = None, trouble: str = "") -> None:
         if self._stage & (_JUDGED | ENTERED) != ENTERED:
             return
         self._stage |= _JUDGED
         probe = bool(self._stage & PROBE)
-        self._pool.learn(self._node, verdict, self._began, self._mean, probe=probe, quiet=retry_after)
+        self._pool.learn(
+            self._node, verdict, self._began, self._mean, probe=probe, quiet=retry_after, trouble=trouble
+        )
 
     def _leave(self, error: BaseException | None) -> bool:
         if self._stage & (ENTERED | _LEFT) != ENTERED:

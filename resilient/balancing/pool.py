@@ -12,7 +12,7 @@ from ..events import Event, InstanceEjected, InstanceRestored, Publish
 from ..model import Instance
 from .budget import Budget
 from .candidates import Candidates, matches
-from .dialect import Verdict
+from .dialect import TROUBLE, TROUBLES, Verdict
 from .node import Mean, Node, State, Why
 from .roster import Roster
 from .rules import Rule, ZoneRule, by_key
@@ -38,7 +38,8 @@ class Pool(Roster):
 
     __slots__ = (
         "_clock", "_dirty", "_due", "_news", "_publish", "_rng", "budget", "calm", "exhausted", "lock",
-        "mean", "means", "panic", "panics", "plain", "retries", "rule", "service", "usable", "waiting",
+        "mean", "means", "panic", "panics", "plain", "retries", "rule", "service", "troubles", "usable",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -50,8 +51,9 @@ class Pool(Roster):
         clock: Clock,
         rng: Random,
         only: str | None = None,
+        home: str | None = None,
     ) -> None:
-        super().__init__(clock.monotonic, only)
+        super().__init__(clock.monotonic, only, home)
         self.service = service
         self.rule = rule
         self.plain = rule.rule if isinstance(rule, ZoneRule) else rule  # retries and panic know no zones
@@ -64,6 +66,7 @@ class Pool(Roster):
         self.mean = Mean()
         self.means: dict[str, Mean] = {"": self.mean}
         self.retries = self.exhausted = self.panics = 0
+        self.troubles = dict.fromkeys(TROUBLES, 0)
         self._due = -inf  # when health changes by the passing of time
         self._dirty = False  # health has changed
         self._news: list[Event] = []
@@ -145,7 +148,7 @@ class Pool(Roster):
         yield self.usable
         up = [node for node in self.up if not node.drained]
         yield [node for node in up if node.state is State.HEALTHY]
-        yield [node for node in up if not self._closed(node)]
+        yield [node for node in up if not node.closed]
         yield up
 
     def another(self, tried: Sequence[str], *, unsent: bool) -> str | None:
@@ -156,16 +159,12 @@ class Pool(Roster):
         """
         with self.lock:
             for node in self.usable:
-                if node.instance.id not in tried and (unsent or not self._closed(node)):
+                if node.instance.id not in tried and (unsent or not node.closed):
                     return "other"
-            left = [node for node in self.up if not node.drained and (unsent or not self._closed(node))]
+            left = [node for node in self.up if not node.drained and (unsent or not node.closed)]
             if any(node.instance.id not in tried for node in left):
                 return "other"
             return "same" if left and (unsent or len(left) > 1) else None
-
-    @staticmethod
-    def _closed(node: Node) -> bool:
-        return node.state is not State.HEALTHY and node.why is Why.REFUSED
 
     # -- learning, the long way --
 
@@ -178,8 +177,10 @@ class Pool(Roster):
         *,
         probe: bool,
         quiet: float | None = None,
+        trouble: str = "",
     ) -> None:
-        """How a try ended that did not simply end well; ``quiet`` is a Retry-After in seconds."""
+        """How a try ended that did not simply end well; ``quiet`` is a Retry-After in seconds. ``trouble``
+        is said where the verdict alone does not tell it."""
         now = node.now()
         seconds = now - began
         if not 0.0 <= seconds < inf:
@@ -190,7 +191,10 @@ class Pool(Roster):
             current = probe or (
                 began >= node.back_at if node.state is State.HEALTHY else began > node.ejected_at
             )
+            if verdict in TROUBLE:
+                self.troubles[trouble or TROUBLE[verdict]] += 1
             if verdict is Verdict.NEUTRAL:
+                node.said_nothing(seconds)
                 if probe and node.state is State.PROBING:
                     node.state = State.WAITING
                     self._stir()
@@ -299,14 +303,6 @@ class Pool(Roster):
 
     # -- by hand --
 
-    def find(self, id: str) -> Node:
-        """The node of an instance id; KeyError if there is none."""
-        with self.lock:
-            for node in self.nodes.values():
-                if node.instance.id == id and node.gone_at is None:
-                    return node
-        raise KeyError(id)
-
     def set_by_hand(self, id: str, *, drained: bool | None = None, eject: float | None = None) -> None:
         """Drain or undrain; eject for so many seconds, 0 to restore."""
         with self.lock:
@@ -337,9 +333,11 @@ class Pool(Roster):
             self.adopt(instances, now)
         self._dirty = False
         self._due = inf
-        due, calm, closed = inf, [], 0
+        due, closed = inf, 0
         self.waiting = []
-        for node in self.up:
+        # A list of its own, for there may be ten thousand of them, and nearly all are well.
+        restless = [node for node in self.up if node.state or node.drained or node.quiet_until > now]
+        for node in restless:
             if node.state is State.EJECTED and now >= node.until:
                 self._probation(node, now)
             elif node.state is State.PROBING and now >= node.probe_until:
@@ -347,16 +345,15 @@ class Pool(Roster):
             if node.drained:
                 continue
             if node.state is State.HEALTHY:
-                if node.quiet_until > now:
-                    due = min(due, node.quiet_until)
-                else:
-                    calm.append(node)
+                due = min(due, node.quiet_until)
                 continue
             closed += node.why is Why.REFUSED
             if node.state is State.WAITING:
                 self.waiting.append(node)
             else:
                 due = min(due, node.until if node.state is State.EJECTED else node.probe_until)
+        others = set(restless)
+        calm = [node for node in self.up if node not in others] if others else self.up
         due = min(due, self.weigh(calm, now))
         self._settle(calm, closed, now)
         self._rest(due)
@@ -367,7 +364,7 @@ class Pool(Roster):
             # Too few are left to carry all of the load: health is ignored. Not for closed ports,
             # unless there is nothing else.
             able = [node for node in self.up if not node.drained]
-            calm = [node for node in able if not self._closed(node)] or able
+            calm = [node for node in able if not node.closed] or able
         if panic and not self.panic:
             self.panics += 1
         self.panic = panic

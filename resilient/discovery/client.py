@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -19,7 +20,8 @@ from ..background import off_loop
 from ..clock import SYSTEM, Clock
 from ..errors import RegistryRefused, RegistrySilent, WireError
 from ..eureka.fields import registration
-from ..eureka.json import Page, read_applications
+from ..eureka.json import Page
+from ..eureka.long import read_long
 from ..model import Instance, Status
 from ..settings import RegistryAddress
 from .lease import Answer
@@ -28,8 +30,8 @@ from .stream import Stream
 
 #: Addresses asked per call, at most.
 ATTEMPTS = 3
-#: Larger answers are not read to the end, in bytes, unpacked.
-LARGEST = 64 * 1024 * 1024
+#: Larger answers are not read to the end, in bytes, unpacked: a quarter of a million usual instances.
+LARGEST = 256 * 1024 * 1024
 #: A failed address is asked after all others for so long, in seconds.
 QUARANTINE = 30.0
 #: After so long, drawn anew each time, another address may be chosen, so that load spreads again.
@@ -41,10 +43,13 @@ NOT_ALLOWED = 60.0
 _QUICK = aiohttp.ClientTimeout(total=5.0, connect=1.0, sock_read=5.0)
 _OPEN_ENDED = aiohttp.ClientTimeout(total=None, connect=1.0)
 _ANSWER_WITHIN = 5.0
-_LARGE = aiohttp.ClientTimeout(total=30.0, connect=1.0, sock_read=5.0)
+#: A full list may take long: what counts is the time between two bytes (s), at first and, after lists that
+#: came too late, at most.
+FIRST_BYTE, LATEST_BYTE = 5.0, 60.0
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "resilient"}
-# Parsing more than this is done beside the loop.
-_PARSE_HERE = 128 * 1024
+# Parsing more than this is done beside the loop; packed bytes are a twentieth of what they unpack to.
+_PARSE_HERE, _PARSE_PACKED = 128 * 1024, 8 * 1024
+_LATE = "no answer in time"
 
 
 class Listed(NamedTuple):
@@ -75,7 +80,8 @@ class RegistryClient:
     """One registry at one or several addresses. The last good one is asked first, failed ones last.
 
     Calls raise `RegistrySilent` if no address answers and `RegistryRefused` if one answers with a
-    status that means no. Each address gets one second to connect and five to answer (a full list: 30).
+    status that means no. Each address gets one second to connect and five to answer; a full list five until
+    it begins and between any two parts of it, and twice as many after each that came too late.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class RegistryClient:
         self._choose_again = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._resolver = Resolver()
+        self._patience = FIRST_BYTE
         self._spread()
 
     @property
@@ -145,7 +152,16 @@ class RegistryClient:
 
     async def full(self, elsewhere: str = "") -> Listed:
         """Everything. ``elsewhere`` is an address to ask last, for a second opinion."""
-        return await self._list("apps", elsewhere, _LARGE)
+        patience = self._patience
+        timeout = aiohttp.ClientTimeout(total=60 * patience, connect=1.0, sock_read=patience)
+        try:
+            listed = await self._list("apps", elsewhere, timeout)
+        except RegistrySilent as silent:
+            if any(reason == _LATE for _, reason in silent.tried):
+                self._patience = min(2 * patience, LATEST_BYTE)
+            raise
+        self._patience = FIRST_BYTE
+        return listed
 
     async def delta(self) -> Listed:
         """What changed in the last minutes. `RegistryRefused` if the registry has no such thing."""
@@ -283,8 +299,12 @@ class RegistryClient:
                 await _read(response, 64 * 1024)
                 return _Reply(door.address.url, response.status)
             read = await _read(response, LARGEST)
+            encoding = response.headers.get("Content-Encoding", "")
             position = response.headers.get("Resilient-Position", "")[:128]
-        page = read_applications(read) if len(read) < _PARSE_HERE else await off_loop(read_applications, read)
+        parsed = partial(read_long, read, encoding, most=LARGEST)
+        page = (
+            parsed() if len(read) < (_PARSE_PACKED if encoding else _PARSE_HERE) else await off_loop(parsed)
+        )
         return _Reply(door.address.url, response.status, page=page, position=position)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -296,6 +316,7 @@ class RegistryClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=_QUICK,
                 trust_env=False,
+                auto_decompress=False,  # lists are unpacked while they are parsed, and no other body is read
             )
         return self._session
 
@@ -363,7 +384,7 @@ def why(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "host name not found"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return _LATE
     if isinstance(error, aiohttp.ClientConnectorError):
         # asyncio words it differently each time; the number says it plainly.
         return os.strerror(error.os_error.errno).lower() if error.os_error.errno else "cannot connect"

@@ -3,6 +3,9 @@
 A convenience for trusted networks: whatever is found here was said by anybody who is on it. So addresses
 are taken apart and checked like any other foreign text. With a token, announcements are signed with it and
 only signed ones are believed; without, found registries get no token, for there is none.
+
+It is told over IPv4 multicast, of IPv4 and IPv6 addresses alike; of link-local IPv6 ones nothing is said, for
+they mean another machine on every link.
 """
 
 from __future__ import annotations
@@ -169,7 +172,7 @@ def _net(interfaces: Iterable[str] | None) -> AsyncZeroconf:
 
 def _signature(info: AsyncServiceInfo, about: Mapping[str, str], token: str) -> str:
     """HMAC-SHA-256 over all that a client goes by: a copy of it from elsewhere leads to the same place."""
-    said = [info.name, *sorted(info.parsed_addresses(IPVersion.V4Only)), str(info.port)]
+    said = [info.name, *sorted(info.parsed_addresses(IPVersion.All)), str(info.port)]
     said += [about.get(key, "") for key in ("path", "scheme", "zone", "ts")]
     return hmac.new(token.encode(), "\n".join(said).encode(), hashlib.sha256).hexdigest()
 
@@ -184,7 +187,7 @@ def _signed(info: AsyncServiceInfo, token: str, clock: Clock) -> AsyncServiceInf
         SERVICE_TYPE,
         info.name,
         port=info.port,
-        addresses=info.addresses,
+        addresses=info.addresses_by_version(IPVersion.All),
         properties={**about, "sig": _signature(info, about, token)},
         server=info.server,
     )
@@ -205,11 +208,12 @@ def _addresses(info: AsyncServiceInfo, token: str = "") -> list[RegistryAddress]
     if scheme not in ("http", "https") or not _PATH.fullmatch(path) or not info.port:
         return []
     found = []
-    for host in info.parsed_addresses(IPVersion.V4Only)[:4]:
-        if ipaddress.ip_address(host).is_loopback:
+    for host in info.parsed_addresses(IPVersion.All)[:4]:
+        address = ipaddress.ip_address(host)
+        if not _reaches(address):
             continue
         try:
-            url = f"{scheme}://{host}:{info.port}{path}"
+            url = f"{scheme}://{f'[{host}]' if address.version == 6 else host}:{info.port}{path}"
             found.append(RegistryAddress.parse(url, token=token, zone=_word(about.get(b"zone"))))
         except ValueError:
             continue
@@ -222,16 +226,25 @@ def _word(value: bytes | None) -> str:
 
 
 def own_addresses(host: str) -> list[str]:
-    """IPv4 addresses under which others on the network reach ``host``; none for loopback."""
+    """Addresses under which others on the network reach ``host``; none for loopback."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return []  # a name, `localhost` among them: who knows it needs no announcement
-    if address.is_loopback or address.version != 4:
-        return []
     if not address.is_unspecified:
-        return [host]
+        return [host] if _reaches(address) else []
     import ifaddr  # comes with zeroconf
 
-    every = {str(one.ip) for adapter in ifaddr.get_adapters() for one in adapter.ips if one.is_IPv4}
-    return sorted(one for one in every if not ipaddress.ip_address(one).is_loopback)
+    # IPv6 addresses come with their flow and scope. Whoever listens on all of one kind is not on the other.
+    told = (one.ip for adapter in ifaddr.get_adapters() for one in adapter.ips)
+    every = {ipaddress.ip_address(ip if isinstance(ip, str) else ip[0]) for ip in told}
+    return sorted(str(one) for one in every if one.version == address.version and _reaches(one))
+
+
+def _reaches(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it leads to the same machine from everywhere on the network."""
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address.is_link_local or address.scope_id or address.ipv4_mapped
+    ):
+        return False
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast)

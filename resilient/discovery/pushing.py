@@ -17,6 +17,7 @@ from ..circuits.brief import (
     COUNTS,
     IN_FLIGHT,
     JUDGED,
+    KINDS,
     MODE,
     STATE,
     TRIALS,
@@ -104,7 +105,7 @@ class Pusher:
             if row is not None:
                 rows.append(row)
                 if row[STATE] != told.state:
-                    if row[STATE] == "O" and told.state:
+                    if told.state and (row[STATE] == "O" or circuit.turned_by is not None):
                         whys[circuit.name] = why(circuit)
                     told.state = row[STATE]
             said = about(circuit)
@@ -136,7 +137,7 @@ class Pusher:
 
     def _row(self, circuit: Circuit, told: _Told, full: bool) -> Row | None:
         row, newest = brief(circuit, 0 if full else told.period)
-        news = tuple(row[place] for place in _NEWS)
+        news = (*[row[place] for place in _NEWS], *row[KINDS:])
         if not full and news == told.news:
             return None
         told.news = news

@@ -31,6 +31,7 @@ __all__ = [
     "registration",
     "standing_of",
     "tree",
+    "vip_names",
     "vips",
 ]
 
@@ -170,14 +171,17 @@ def ports(instance: Instance) -> tuple[dict[str, object], dict[str, object]]:
     return plain, port_pair(instance.port, True)
 
 
-def vips(instance: Instance) -> tuple[list[str], list[str]]:
+def vips(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The virtual addresses an instance answers to, plain and secure, spelled as they were sent."""
     plain, tls = (instance.extra.get(name) for name in VIPS)
-    return _names(plain), _names(tls)
+    return vip_names(plain), vip_names(tls)
 
 
-def _names(value: object) -> list[str]:
-    return [name for name in value.split(",") if name] if isinstance(value, str) else []
+def vip_names(value: object) -> tuple[str, ...]:
+    """The names in a list of virtual addresses, each once."""
+    if not isinstance(value, str):
+        return ()
+    return tuple(dict.fromkeys(name for name in value.split(",") if name))
 
 
 def _metadata(instance: Instance, centre: object) -> Mapping[str, object]:

@@ -134,6 +134,8 @@ def parse(body: bytes, limits: Limits) -> object:
         root: object = orjson.loads(body)
     except (ValueError, RecursionError):
         raise WireError("cannot parse the body as JSON") from None
+    if len(body) <= limits.nodes and body.count(b"{") + body.count(b"[") <= limits.depth:
+        return root  # too short to hold too much, and nothing in it to be nested too deep
     nodes, depth = 1, 0
     level: list[object] = [root] if isinstance(root, (dict, list)) else []
     while level:

@@ -26,6 +26,8 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 # Registries of other makes list what RFC 1123 forbids; nothing that could leave its place in a URL.
 _LOOSE_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _SCOPE = re.compile(r"[A-Za-z0-9._-]{1,16}")
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
 _DOTTED_DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)+\.?")
 _URL = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\^`{|}]+", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
@@ -106,7 +108,7 @@ def check_vips(text: str, name: str, limits: Limits = LIMITS) -> str:
 
 def check_host(text: str, name: str, *, loose: bool = False) -> str:
     """A host name or a literal address as it came, or WireError."""
-    if loose and _LOOSE_HOST.fullmatch(text):
+    if (loose and _LOOSE_HOST.fullmatch(text)) or _IPV4.fullmatch(text):
         return text
     if len(text) <= 253 and _HOST.fullmatch(text) and not _DOTTED_DIGITS.fullmatch(text):
         return text

@@ -67,14 +67,19 @@ def action_of(tree: Mapping[str, object]) -> Action:
     return _ACTION.get(said, Action.ADDED) if isinstance(said, str) else Action.ADDED
 
 
+#: Characters of the longest text that is worth sharing.
+SHARED = 128
+
+
 @lru_cache(maxsize=4096)
-def _kept(text: str) -> str:
+def kept(text: str) -> str:
+    """As `shared`, for a text that is known to be no longer than :data:`SHARED`."""
     return text
 
 
 def shared(text: str) -> str:
     """The same text, as one object where many instances say it. Bounded, unlike `sys.intern`."""
-    return _kept(text) if len(text) <= 128 else text
+    return kept(text) if len(text) <= SHARED else text
 
 
 @lru_cache(maxsize=4096)

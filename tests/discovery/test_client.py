@@ -293,6 +293,44 @@ async def test_a_registry_that_hangs_is_given_up(
         await client._ask("GET", "apps", timeout=module._QUICK)
 
 
+async def test_a_full_list_that_comes_too_late_is_given_twice_the_time_next(
+    registry: Scripted, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make(registry.url)
+    allowed: list[float | None] = []
+    trouble: Exception | None = TimeoutError()
+    send = client._send
+
+    async def late(door, method, url, body, timeout, **more):  # type: ignore[no-untyped-def]
+        allowed.append(timeout.sock_read)
+        if trouble is not None:
+            raise trouble
+        return await send(door, method, url, body, timeout, **more)
+
+    monkeypatch.setattr(client, "_send", late)
+    for _ in range(6):
+        with pytest.raises(RegistrySilent):
+            await client.full()
+    assert allowed == [5, 10, 20, 40, 60, 60]
+    trouble = ConnectionRefusedError()
+    with pytest.raises(RegistrySilent):
+        await client.full()
+    with pytest.raises(RegistrySilent):
+        await client.delta()
+    trouble = None
+    await client.full()
+    await client.full()
+    assert allowed[6:] == [60, 5, 60, 5], "a delta is short, and what is not there needs no patience"
+
+
+async def test_a_list_in_an_encoding_nobody_asked_for_is_no_list(registry: Scripted, make: Make) -> None:
+    registry.answer = lambda request: web.Response(
+        body=registry.full(), headers={"Content-Encoding": "br"}, content_type="application/json"
+    )
+    with pytest.raises(RegistrySilent, match="encoding"):
+        await make(registry.url).full()
+
+
 async def test_circuits_go_to_the_registrys_own_path(registry: Scripted, make: Make) -> None:
     clock = ManualClock()
     client = make(registry.url, clock=clock)

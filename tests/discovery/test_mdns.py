@@ -1,6 +1,7 @@
 import asyncio
 import socket
 
+import ifaddr
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo
 
@@ -37,6 +38,46 @@ async def test_an_announced_registry_is_found_with_its_path_and_zone() -> None:
     assert [(one.url, one.zone, one.authorization) for one in found] == [
         ("http://192.0.2.7:8761/eureka/v2/", "east", "")
     ]
+
+
+@needs_multicast
+@pytest.mark.parametrize("token", ["", "t" * 16])
+async def test_a_registry_that_listens_on_ipv6_is_found(token: str) -> None:
+    clock = ManualClock()
+    url = "http://[2001:db8::7]:8761/eureka/"
+    told = await mdns.announce(url, token=token, interfaces=LOOPBACK, clock=clock)
+    assert told is not None
+    try:
+        found = await mdns.find(3, token=token, interfaces=LOOPBACK, clock=clock)
+    finally:
+        await told.close()
+    assert [one.url for one in found] == [url]
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("192.0.2.7", ["192.0.2.7"]),
+        ("2001:db8::7", ["2001:db8::7"]),
+        ("0.0.0.0", ["192.0.2.2", "192.0.2.3"]),
+        ("::", ["2001:db8::1", "fd00::2"]),
+        ("127.0.0.1", []),
+        ("::1", []),
+        ("fe80::1", []),
+        ("fe80::1%eth0", []),
+        ("localhost", []),
+    ],
+)
+def test_addresses_that_lead_here_from_everywhere(
+    host: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = [
+        *(("127.0.0.1", 8), ("192.0.2.3", 24), ("192.0.2.2", 24)),
+        *((ip, 64) for ip in (("::1", 0, 0), ("fd00::2", 0, 0), ("fe80::9", 0, 2), ("2001:db8::1", 0, 0))),
+    ]
+    adapter = ifaddr.Adapter("eth0", "eth0", [ifaddr.IP(ip, prefix, "eth0") for ip, prefix in every])
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter])
+    assert mdns.own_addresses(host) == told
 
 
 @needs_multicast
@@ -129,6 +170,10 @@ async def test_a_registry_on_loopback_is_never_announced(url: str) -> None:
         ({"path": "/" + "a/" * 50}, "192.0.2.1", False),
         ({"zone": "\x1b[31m"}, "192.0.2.1", True),
         ({"path": "/eureka/"}, "127.0.0.1", False),
+        ({}, "2001:db8::1", True),
+        ({}, "::1", False),
+        ({}, "fe80::1", False),
+        ({}, "::ffff:127.0.0.1", False),
     ],
 )
 def test_what_strangers_say_is_checked(properties: dict[str, str], address: str, good: bool) -> None:
@@ -140,5 +185,6 @@ def test_what_strangers_say_is_checked(properties: dict[str, str], address: str,
         properties=properties,
     )
     found = mdns._addresses(info)
-    assert [one.url for one in found] == ([f"http://{address}:8761/eureka/"] if good else [])
+    host = f"[{address}]" if ":" in address else address
+    assert [one.url for one in found] == ([f"http://{host}:8761/eureka/"] if good else [])
     assert all(one.zone.isprintable() for one in found)

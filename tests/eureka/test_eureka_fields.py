@@ -153,7 +153,7 @@ def test_a_clients_registration_names_virtual_addresses_and_zone():
     assert set(inner["leaseInfo"]) == {"renewalIntervalInSecs", "durationInSecs"}
     back = json.read_instance(orjson.dumps(sent))
     assert (back.service, back.id, back.host, back.port, back.zone) == ("orders", "i", "h", 80, "b")
-    assert vips(back) == (["orders"], ["orders"])
+    assert vips(back) == (("orders",), ("orders",))
 
 
 def test_a_clients_own_virtual_address_and_home_page_stay():
@@ -207,8 +207,8 @@ def test_ports_follow_the_instance_when_it_moved():
 
 
 def test_virtual_addresses_are_split_as_they_were_sent():
-    assert vips(instance_of(minimal(vipAddress="a,,b:80", secureVipAddress="c"))) == (["a", "b:80"], ["c"])
-    assert vips(instance_of(minimal())) == ([], [])
+    assert vips(instance_of(minimal(vipAddress="a,,b:80", secureVipAddress="c"))) == (("a", "b:80"), ("c",))
+    assert vips(instance_of(minimal())) == ((), ())
 
 
 def test_a_zone_comes_from_metadata_before_amazon():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_server.answers import CHUNK, Form
-from registry_server.expiry import MOST_AT_ONCE, Lease, Watch
+from registry_server.expiry import MOST_AT_ONCE, STEP, Lease, Watch
 from registry_server.housekeeping import CHANGES, Housekeeper
 from registry_server.packing import Piece, Run
 from registry_server.records import Record
@@ -109,6 +109,46 @@ def test_very_many_that_fall_silent_are_found_in_turns() -> None:
     for _ in range(20):  # each is looked at too early once, and at its time
         watch.advance(61.5)
     assert len(watch.late) == MOST_AT_ONCE + 10
+
+
+def test_who_changes_while_the_silent_are_looked_for_is_not_mistaken() -> None:
+    watch = Watch()
+    record = Record(instance=one("a"), own=Status.UP)
+    leases = [Lease(record, 0.0) for _ in range(4 * STEP)]
+    for lease in leases:
+        watch.start(lease)
+    for _ in range(20):
+        watch.advance(60.0)  # all are due in the same second now
+    for number, _ in enumerate(watch.advancing(61.5)):
+        if number == 0:
+            assert len(watch.late) <= STEP
+            heard, stopped, given = [lease for lease in leases if not lease.silence][:3]
+            heard.renewed = 61.5
+            watch.stop(stopped)
+            given.renewed = 61.5
+            watch.start(given)
+    for _ in range(20):
+        watch.advance(61.9)
+    assert set(leases) - set(watch.late) == {heard, stopped, given}
+    for _ in range(20):
+        watch.advance(61.5 + 61.9)
+    assert set(leases) - set(watch.late) == {stopped}
+
+
+def test_the_unheard_of_a_snapshot_are_counted_as_they_come_and_go() -> None:
+    watch = Watch()
+    record = Record(instance=one("a"), own=Status.UP)
+    leases = [Lease(record, 0.0) for _ in range(4)]
+    for lease in leases:
+        lease.restored = lease is not leases[0]
+        watch.start(lease)
+    for moment in (70.0, 100.0, 2000.0):  # late, expired, overdue
+        for _ in range(20):
+            watch.advance(moment)
+        assert (len(watch.late), watch.late_restored) == (4, 3)
+    watch.stop(leases[1])
+    watch.heard(leases[2])
+    assert watch.late_restored == 1
 
 
 def test_housekeeping_sets_aside_words_on_circuits_that_came_to_stay() -> None:

@@ -124,3 +124,26 @@ async def test_who_renews_while_an_eviction_is_under_way_stays() -> None:
     clock.advance(2)
     await registry.sweep()
     assert sorted(registry.table.leases("s")) == list("bcdefghij")
+
+
+async def test_what_is_restored_is_there_and_is_no_event() -> None:
+    engine = MemoryEngine()
+    told: list[Batch] = []
+    engine.subscribe(told.append)
+
+    async def watch() -> None:
+        async for _ in engine.watch(0):
+            pass
+
+    waiting = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    engine.restore((instance_key("s", id), record(id)) for id in "ab")
+    with pytest.raises(Compacted):
+        await asyncio.wait_for(waiting, 5)
+    assert not told
+    revision, entries = await engine.snapshot()
+    assert [entry.key for entry in entries] == ["i/S/a", "i/S/b"]
+    assert {entry.revision for entry in entries} == {revision} == {1}
+    key = instance_key("s", "a")
+    refused = await engine.commit((Condition(key, 0),), (Operation(key, None),))
+    assert isinstance(refused, Conflict)

@@ -141,7 +141,9 @@ def test_counts_follow_every_change(table: LeaseTable) -> None:
 def test_an_operators_word_survives_expiry_but_not_a_cancel(table: LeaseTable, clock: ManualClock) -> None:
     table.register(make())
     table.override("orders", "i1", OUT)
-    table.metadata("orders", "i1", {"note": "x"})
+    more = table.plan_metadata("orders", "i1", {"note": "x"})
+    assert more is not None
+    table.put(more)
     table.remove("orders", "i1", Cause.EXPIRED)
     clock.advance(NOTE_SECONDS - 1)
     back = table.register(make())

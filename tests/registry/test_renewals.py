@@ -6,6 +6,7 @@ import pytest
 
 from registry_server import renewals
 from registry_server.registry import Registry
+from registry_server.slices import whole
 from resilient.clock import ManualClock
 from resilient.errors import WireError
 from resilient.model import Instance, Status
@@ -20,7 +21,7 @@ async def house() -> tuple[ManualClock, Registry]:
 
 
 def say(registry: Registry, *rows: object) -> dict[str, list[int]]:
-    return renewals.renew(registry, json.dumps(rows).encode())
+    return whole(renewals.renew(registry, json.dumps(rows).encode()))
 
 
 async def test_each_row_is_a_heartbeat() -> None:
@@ -48,7 +49,7 @@ async def test_what_makes_no_sense_renews_nobody(body: bytes) -> None:
     clock, registry = await house()
     clock.advance(10)
     with pytest.raises(WireError):
-        renewals.renew(registry, body)
+        whole(renewals.renew(registry, body))
     assert all(lease.age(registry.table.now()) == 10 for lease in registry.table.leases("orders").values())
 
 
@@ -56,4 +57,17 @@ async def test_too_many_rows_are_refused() -> None:
     _, registry = await house()
     rows = json.dumps([["orders", "a"]] * (renewals.MOST_ROWS + 1)).encode()
     with pytest.raises(WireError, match="at most 10000"):
-        renewals.renew(registry, rows)
+        whole(renewals.renew(registry, rows))
+
+
+async def test_others_have_their_turn_between_steps_and_see_what_was_renewed_until_then() -> None:
+    clock, registry = await house()
+    clock.advance(10)
+    rows = [["orders", "a"]] * renewals.STEP + [["orders", "b"]] * renewals.STEP + [["orders", "c"]]
+    steps = renewals.renew(registry, json.dumps(rows).encode())
+    ages = []
+    for _ in steps:
+        leases = registry.table.leases("orders").values()
+        ages.append([lease.age(registry.table.now()) for lease in leases])
+    assert ages == [[10, 10, 10], [0, 10, 10], [0, 0, 10]]
+    assert registry.table.renewals == len(rows)

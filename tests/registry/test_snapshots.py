@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_server import snapshots
+from registry_server import snapshots, snapshots_rows
 from registry_server.records import Cause, Record
 from registry_server.registry import RESTORE_GRACE, Registry
 from registry_server.slices import whole
@@ -121,6 +123,34 @@ def test_rows_that_are_none_are_damage_although_they_verify(content: bytes) -> N
     assert whole(snapshots.read(GOOD[:-8] + snapshots.block(content) + snapshots.END)).damage
 
 
+ROW = snapshots_rows.row(Record(instance=one("a", metadata={"k": "v"}, extra={"sid": "x"}), own=Status.UP))
+
+
+@pytest.mark.parametrize("place", range(len(ROW)))
+@pytest.mark.parametrize("value", [None, True, 1.5, 7, -1, "no", [], {"a": 1}, {"a": "b"}], ids=repr)
+def test_a_row_is_read_as_what_it_says_or_is_damage(place: int, value: object) -> None:
+    row = [*ROW[:place], value, *ROW[place + 1 :]]
+    content = orjson.dumps([ROW, row])
+    found = whole(snapshots.read(snapshots.head({}) + snapshots.block(content) + snapshots.END))
+    if not found.damage:
+        assert orjson.dumps([snapshots_rows.row(one) for one in found.records]) == content
+    else:
+        assert not found.records
+    kind = type(ROW[place])
+    if kind is not type(value) and not (kind in (int, float) and type(value) in (int, float)):
+        assert found.damage
+
+
+@pytest.mark.parametrize(
+    "change", [lambda row: row[:-1], lambda row: [*row, 1], lambda row: dict.fromkeys("ab")]
+)
+def test_rows_of_another_length_are_damage(change: Callable[[list[object]], object]) -> None:
+    for rows in ([change(ROW)], [ROW, change(ROW)]):
+        content = orjson.dumps(rows)
+        found = whole(snapshots.read(snapshots.head({}) + snapshots.block(content) + snapshots.END))
+        assert found.damage and not found.records
+
+
 # --- the file
 
 
@@ -174,6 +204,23 @@ async def test_a_damaged_file_is_put_aside_and_what_verifies_is_used(
     assert (tmp_path / "s.damaged").exists() and not path.exists()
     assert await keeper.save()
     assert path.exists()
+
+
+async def test_others_are_served_while_a_long_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry_server.slices.SLICE", 0.0)
+    blocks = [[Record(instance=one(f"{n}-{k}"), own=Status.UP) for k in range(3)] for n in range(50)]
+    path = tmp_path / "s"
+    path.write_bytes(file_of(*blocks))
+    registry = Registry(clock=ManualClock())
+    loading = asyncio.create_task(Keeper(registry, path).load())
+    turns = 0
+    while not loading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert await loading == 150
+    assert turns > 50
 
 
 async def test_nothing_new_is_not_written_again(tmp_path: Path) -> None:
@@ -243,7 +290,7 @@ async def restored(count: int) -> tuple[ManualClock, Registry]:
     clock = ManualClock()
     registry = Registry(clock=clock)
     for n in range(count):
-        assert registry.restore(Record(instance=one(f"i{n}"), own=Status.UP))
+        assert registry.restore([Record(instance=one(f"i{n}"), own=Status.UP)])
     return clock, registry
 
 
@@ -259,7 +306,7 @@ async def sweep(clock: ManualClock, registry: Registry, seconds: int, alive: int
 
 async def test_a_restored_lease_has_its_duration_and_some_grace() -> None:
     clock, registry = await restored(1)
-    registry.restore(Record(instance=one("i0"), own=Status.DOWN))  # it is there already
+    assert not registry.restore([Record(instance=one("i0"), own=Status.DOWN)])  # it is there already
     assert registry.table.restored == 1
     await registry.register(one("other"))
     await sweep(clock, registry, int(90 + RESTORE_GRACE) - 1, 0)
