@@ -51,7 +51,7 @@ class Stalls:
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self.longest = 0.0
-        self.size = 0
+        self.size = self.packed = 0
         self.cost: list[float] = []
 
     async def on_loop(self) -> None:
@@ -74,7 +74,7 @@ class Stalls:
 
     def in_thread(self) -> None:
         """Scrape in a thread beside."""
-        self.metrics.page(pause=0.001)
+        asyncio.run(self.metrics.serve(pause=0.001))
 
 
 @contextlib.asynccontextmanager
@@ -94,7 +94,8 @@ async def measure(rounds: int, seconds: float, beside: bool) -> tuple[float, Sta
         made = _circuits()
         stalls = Stalls(metrics_of(runtime))
         await _calls(made, 0.5)
-        stalls.metrics.page()  # what is made once for all scrapes
+        # What is made once for all scrapes.
+        stalls.packed = len((await stalls.metrics.answer({"Accept-Encoding": "gzip"}))[0])
         slower = []
         for turn in range(rounds):
             pair = {}
@@ -122,7 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         if stalls.cost:
             page = statistics.median(stalls.cost)
             line += (
-                f", page {1000 * page:.0f} ms of CPU for {stalls.size / 1e6:.1f} MB,"
+                f", page {1000 * page:.0f} ms of CPU for {stalls.size / 1e6:.1f} MB"
+                f" ({stalls.packed / 1e3:.0f} kB gzipped),"
                 f" longest slice {1000 * stalls.longest:.1f} ms"
             )
         if not beside:

@@ -3,14 +3,14 @@
 A process with 500 circuits serves hystrix.stream to five readers, twice a second. Measured are its processor
 time and how long its loop kept others waiting, with and without readers, in turns; and the longest piece of
 work between two chances for others, in processor time, which other programs do not spoil. Then the same for a
-registry's turbine.stream, to which four processes have pushed those circuits.
+registry's turbine.stream, to which four processes push those circuits once a second, a tenth of them called.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import itertools
 import subprocess
 import sys
 import time
@@ -20,7 +20,8 @@ from typing import Any
 from aiohttp import web
 
 from registry_server.board import Board
-from registry_server.turbine import Turbine
+from registry_server.board_push import parse
+from registry_server.turbine import Turbine, _source
 from resilient.circuits import calls
 from resilient.circuits.book import CircuitBook
 from resilient.circuits.guard import Guard
@@ -30,7 +31,11 @@ from resilient.telemetry.hystrix_http import handle
 from resilient.telemetry.hystrix_stream import Stream, stream_of
 from resilient.telemetry.stalls import Stalls
 
+from .push import Load
+
 CIRCUITS, READERS, PUSHERS = 500, 5, 4
+#: The share of circuits that are called in a second.
+BUSY = 0.1
 #: Seconds the loop may be kept waiting because of a stream, and the share of one core that it may take.
 STALL, SHARE = 0.010, 0.15
 
@@ -144,15 +149,35 @@ async def hystrix(seconds: float, circuits: int = CIRCUITS) -> dict[str, Any]:
 
 
 async def turbine(seconds: float, circuits: int = CIRCUITS) -> dict[str, Any]:
-    """The registry's, of processes that do not push meanwhile."""
+    """The registry's. ``anew`` is a moment in which every circuit has something new to tell."""
     board = Board(SYSTEM)
-    told = [circuit.snapshot().as_dict() for circuit in busy_book(circuits)]
-    for n in range(PUSHERS):
-        push = {"service": "shop", "instance": f"shop-{n}", "interval": 15.0, "circuits": told}
-        board.put(json.loads(json.dumps(push)))
+    load = Load(circuits)
+    load.call()
+    first = [load.message() for _ in range(1 + circuits // 25)]
+    later = []
+    for _ in range(5):
+        load.call(BUSY)
+        later.append(load.message())
+
+    def tell(message: bytes) -> None:
+        for n in range(PUSHERS):
+            board.put(parse(message.replace(b"SENDER", b"shop-%d" % n)))
+
+    async def push() -> None:
+        for message in itertools.cycle(later):
+            await asyncio.sleep(1.0)
+            tell(message)
+
+    for message in first:
+        tell(message)
     served = Turbine(board._processes.values, SYSTEM)
-    made = moment_of(Stream(served.frames))
-    return {**made, **await serve(served.install, "/turbine.stream?delay=500", seconds)}
+    anew = moment_of(Stream(served.frames))["moment"]
+    made = moment_of(Stream(_source(served, "default")))
+    pushing = asyncio.create_task(push())
+    try:
+        return {**made, "anew": anew, **await serve(served.install, "/turbine.stream?delay=500", seconds)}
+    finally:
+        pushing.cancel()
 
 
 async def run(short: bool = False) -> dict[str, dict[str, Any]]:
@@ -167,7 +192,8 @@ def main() -> int:
     bad = 0
     for name, one in asyncio.run(run(short)).items():
         print(
-            f"{name}.stream  one moment {one['moment'] * 1000:.1f} ms of processor, "
+            f"{name}.stream  one moment {one['moment'] * 1000:.1f} ms of processor"
+            f"{' (%.1f if all is new)' % (1000 * one['anew']) if 'anew' in one else ''}, "
             f"{one['piece'] * 1000:.1f} ms at a time; "
             f"{READERS} readers at 2 Hz {one['share'] * 100:.1f} % of a core; "
             f"longest stall {one['stall'] * 1000:.1f} ms (without readers {one['stall_alone'] * 1000:.1f} ms)"

@@ -10,8 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
+import re
 import sys
 import time
+from typing import Any
 
 import aiohttp
 
@@ -66,16 +69,18 @@ async def _told(session: aiohttp.ClientSession, url: str, end: float) -> None:
     await asyncio.gather(*(send(number) for number in range(SENDERS)))
 
 
-async def measure(seconds: float, browsers: int = BROWSERS, rest: float = 3.0) -> dict[str, float]:
-    """Shares of a core without and with browsers, the bytes one of them gets in a second, and the longest
-    stall (ms) since the start, registrations included."""
+async def measure(seconds: float, browsers: int = BROWSERS, rest: float = 3.0) -> dict[str, Any]:
+    """Shares of a core without and with browsers, the bytes one of them gets in a second, and how late
+    the loop was (ms), without browsers and while they join and look; other programs' turns are in that."""
     with registry() as (url, pid):
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             await _register(session, url)
             end = time.monotonic() + 2 * (seconds + rest) + 2
             told = asyncio.create_task(_told(session, url, end))
             await asyncio.sleep(rest)
+            began = await _lags(session, url)
             alone = await _share(pid, seconds)
+            middle = await _lags(session, url)
             size = ticks = 0
 
             async def browse() -> None:
@@ -93,8 +98,7 @@ async def measure(seconds: float, browsers: int = BROWSERS, rest: float = 3.0) -
             took = time.monotonic() - at
             each = (size - before) / took / browsers
             every = (ticks - ticks_before) / took / browsers
-            async with session.get(f"{url}/resilient/v1/node") as answer:
-                stalls = (await answer.json())["stalls"]
+            ended = await _lags(session, url)
             for one in readers:
                 one.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
@@ -106,8 +110,8 @@ async def measure(seconds: float, browsers: int = BROWSERS, rest: float = 3.0) -
         "watching_percent": round(100 * (watched - alone), 2),
         "bytes_per_second_each": round(each),
         "ticks_per_second": round(every, 2),
-        "longest_stall_ms": stalls["longest_ms"],
-        "p99_stall_ms": stalls["p99_ms"],
+        "late_below_ms": {"alone": _latest(began, middle), "watched": _latest(middle, ended)},
+        "late_over_10_ms_percent": {"alone": _over(began, middle), "watched": _over(middle, ended)},
     }
 
 
@@ -115,6 +119,26 @@ async def _share(pid: int, seconds: float) -> float:
     used, at = cpu(pid), time.monotonic()
     await asyncio.sleep(seconds)
     return (cpu(pid) - used) / (time.monotonic() - at)
+
+
+async def _lags(session: aiohttp.ClientSession, url: str) -> dict[float, float]:
+    """Looks of the loop's meter so far, by how late they came at most (s)."""
+    async with session.get(f"{url}/metrics") as answer:
+        text = await answer.text()
+    found = re.findall(r'resilient_event_loop_lag_seconds_bucket\{.*?le="([^"]+)".*?\} (\S+)', text)
+    return {float(le): float(n) for le, n in found}
+
+
+def _latest(before: dict[float, float], after: dict[float, float]) -> float:
+    """What no look between two moments came later than (ms)."""
+    whole = after[math.inf] - before[math.inf]
+    return 1000 * min(le for le in after if after[le] - before[le] >= whole)
+
+
+def _over(before: dict[float, float], after: dict[float, float]) -> float:
+    """The share of looks that came more than 10 ms late, in percent."""
+    whole = max(1.0, after[math.inf] - before[math.inf])
+    return round(100 * (1 - (after[0.01] - before[0.01]) / whole), 2)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gzip
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -15,11 +16,12 @@ from resilient.web.limits import DEFAULTS
 from resilient.web.problems import problem
 from resilient.web.stream import Streams
 
+from . import plain
 from .acting import MayAct, act
 from .data import MOST_POINTS, Data
 from .files import File, Files
 from .frames import dump, safe_in_page
-from .hub import Hub
+from .hub import MOST_RATES, Hub
 from .source import Actor, Source
 from .viewer import topics_of
 
@@ -50,6 +52,8 @@ PAGES = {
 #: Browsers at once. Each takes one tick per second, so a slow one is noticed soon.
 BROWSERS = 200
 _LIMITS = dataclasses.replace(DEFAULTS, streams=BROWSERS, heartbeat=86_400.0)
+#: The window of the pages' numbers, in seconds: what circuits have if nobody sets another one.
+WINDOW = "10"
 #: JSON larger than this is compressed on another thread.
 _LARGE = 64 * 1024
 
@@ -170,8 +174,9 @@ class Site:
         asked: dict[str, Callable[[web.Request], Any]] = {
             "services": lambda r: data.services(),
             "services/{name}": lambda r: data.service(r.match_info["name"].lower()),
-            "services/{name}/beats": lambda r: {"i": data.beats(r.match_info["name"].lower())},
+            "services/{name}/beats": lambda r: data.beats(r.match_info["name"].lower()),
             "circuits": lambda r: data.circuits(),
+            "circuits/rates": lambda r: self.hub.rates(_number(r, "n", 120, MOST_RATES)),
             "circuits/history": lambda r: data.history(
                 r.query.get("k", ""), _number(r, "n", 120, MOST_POINTS)
             ),
@@ -180,11 +185,15 @@ class Site:
             "topology": lambda r: data.topology(),
             "changes": lambda r: data.changes(r.query),
             "nodes": lambda r: data.nodes(),
+            "nodes/difference": lambda r: data.difference(r.query.get("peer", "")),
+            "find": lambda r: data.find(r.query.get("q", "")),
+            "having": lambda r: data.having(r.query.getall("meta", [])),
             "boot": lambda r: self._boot(r, r.query.get("page", "")),
             "consequence": lambda r: data.consequence(r.query.get("what", ""), r.query.getall("subject", [])),
         }
         for path, answer in asked.items():
             router.add_get(f"/ui/data/{path}", self._guarded(self._answered(answer)))
+        router.add_get("/ui/plain", self._guarded(self._plain))
         router.add_get("/ui/stream", self._guarded(self._stream), allow_head=False)
         router.add_post("/ui/act/{what}", self._act)
         router.add_get("/ui/@{version}/{name:.+}", self._file)
@@ -223,6 +232,12 @@ class Site:
 
         return page
 
+    async def _plain(self, request: web.Request) -> web.StreamResponse:
+        """What is in the pages as tables: for browsers that cannot run them."""
+        await self._fresh()
+        data = self.data
+        return await plain_sent(request, data.services(), data.circuits(), data.changes({}))
+
     def _boot(self, request: web.Request, path: str) -> dict[str, Any]:
         """What the page needs for its first picture."""
         hub = self.hub
@@ -243,8 +258,11 @@ class Site:
 
     def _answered(self, answer: Callable[[web.Request], Any]) -> Handler:
         async def answered(request: web.Request) -> web.StreamResponse:
+            _check_window(request)
             await self._fresh()
             found = answer(request)
+            if inspect.isawaitable(found):
+                found = await found
             if found is None:
                 raise problem(404, "unknown", "nothing of that name is known here")
             return await sent(request, dump(found), JSON, {hdrs.CACHE_CONTROL: "no-store"})
@@ -268,6 +286,7 @@ class Site:
     # --- the stream, and actions
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        _check_window(request)
         topics, beats = topics_of(request.query.get("topics", ""))
         last = request.headers.get("Last-Event-ID") or request.query.get("last", "")
         if self._watch is not None:
@@ -295,6 +314,12 @@ def _has_bearer(request: web.Request) -> bool:
     return request.headers.get(hdrs.AUTHORIZATION, "")[:7].lower() == "bearer "
 
 
+def _check_window(request: web.Request) -> None:
+    """Shares and counts are those of each circuit's own window: nobody is to take them for another's."""
+    if request.query.get("window", "") not in ("", WINDOW):
+        raise problem(400, "unknown-window", f"window: {WINDOW} (seconds) is the only one, or leave it out")
+
+
 def _number(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 8):
@@ -316,6 +341,14 @@ async def sent(request: web.Request, body: bytes, type: str, more: Mapping[str, 
         else:
             body = gzip.compress(body, 3, mtime=0)
     return web.Response(body=body, headers=headers)
+
+
+async def plain_sent(
+    request: web.Request, services: dict[str, Any], circuits: dict[str, Any], changes: dict[str, Any]
+) -> web.Response:
+    """The plain tables."""
+    body = plain.page(services, circuits, changes)
+    return await sent(request, body, "text/html; charset=utf-8", {hdrs.CACHE_CONTROL: "no-store"})
 
 
 def kept(request: web.Request, file: File, tag: str) -> web.Response:

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .circuits import tick_named
+from .detail import SERIES, balanced_of, failures_of, host_of, rules_of, series_of
 from .frames import letter, milliseconds
 from .hub import Hub
+from .searching import Search
 from .services import kind_of
 from .source import Row
 
 #: Circuits whose history one request may name, and the points it may ask for.
 MOST_KEYS, MOST_POINTS = 100, 900
-_SERIES = ("rate", "fail", "refused")
+#: What so many balancers' rows say of one service's instances is added up.
+MOST_BALANCED = 20_000
 
 
 class Data:
@@ -22,6 +25,7 @@ class Data:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._source = hub.source
+        self._search = Search(hub.source)
 
     # --- the registry's pages
 
@@ -46,14 +50,36 @@ class Data:
             "n": name,
             "row": self._hub.services.get(name),
             "instances": [self._instance(one) for one in found["instances"]],
+            "rates": self._rates(name),
             "callers": [edge for edge in edges if edge[1] == name],
             "calls": [edge for edge in edges if edge[0] == name],
             "changes": self._hub.journal.page(subject=name)["rows"][:50],
         }
 
-    def beats(self, name: str) -> list[list[Any]]:
-        """The age of the last heartbeat of each instance, by id."""
-        return [[id, round(age, 1)] for id, age in self._source.beats(name)]
+    def beats(self, name: str) -> Row:
+        """The age of the last heartbeat of each instance, and calls per second where that is known, by id."""
+        return {
+            "i": [[id, round(age, 1)] for id, age in self._source.beats(name)],
+            "rates": self._rates(name),
+        }
+
+    def _rates(self, name: str) -> dict[str, float]:
+        """Calls per second of each instance: what its callers' balancers say of its share of their calls."""
+        found: dict[str, float] = {}
+        seen = 0
+        for edge in self._hub.circuits.edges():
+            if edge[1] != name:
+                continue
+            rows = self._source.balancer(edge[0], name)
+            seen += len(rows)
+            if seen > MOST_BALANCED:
+                return {}  # too much to add up at each look
+            processes = len({row.get("process") for row in rows})
+            for row in rows:
+                # A caller's processes are alike: each makes as many calls as the others.
+                part = edge[2] / processes * float(row.get("share") or 0.0)
+                found[row["id"]] = found.get(row["id"], 0.0) + part
+        return {id: round(rate, 2) for id, rate in found.items()}
 
     def _instance(self, one: Mapping[str, Any]) -> Row:
         now = self._hub.clock.time()
@@ -88,14 +114,33 @@ class Data:
         """This node and its peers."""
         hub = self._hub
         node = {key: value for key, value in hub.node.items() if key != "peers"}
+        lags = hub.source.lags()
+        peers = [
+            {**one, "lags": list(lags.get(str(one.get("url")), ()))} for one in hub.node.get("peers") or ()
+        ]
         return {
             "now": hub.now(),
             "node": hub.source.name,
             "self": node,
-            "peers": list(hub.node.get("peers") or ()),
+            "peers": peers,
             "beats": hub.beats(),
             "notices": hub.notices.all(),
         }
+
+    async def difference(self, peer: str) -> Row | None:
+        """The entries in which a peer's list differs from this node's."""
+        found = await self._source.difference(peer[:500])
+        if found is None:
+            return None
+        return {"now": self._hub.now(), "peer": peer, **found, "since": milliseconds(found.get("since"))}
+
+    async def having(self, questions: list[str]) -> Row:
+        """Which services have instances with such metadata."""
+        return await self._search.having(questions)
+
+    async def find(self, text: str) -> Row:
+        """Instances by id or address, over all services."""
+        return await self._search.instances(text)
 
     def changes(self, query: Mapping[str, str]) -> Row:
         """A page of what happened."""
@@ -122,7 +167,7 @@ class Data:
             name = self._hub.circuits.name(int(text)) if text.isascii() and text.isdigit() else None
             series = self._source.history(*name, points) if name is not None else None
             if series is not None:
-                found[text] = {one: list(series.get(one) or ())[-points:] for one in _SERIES}
+                found[text] = {one: list(series.get(one) or ())[-points:] for one in SERIES}
         return found
 
     def circuit(self, id: str, seconds: int) -> Row | None:
@@ -144,12 +189,12 @@ class Data:
             "window": row.get("window"),
             "latency": {k: round(1000 * v, 2) for k, v in (row.get("latency") or {}).items()},
             "allCounts": row.get("counts") or {},
-            "series": _series(self._source.history(*name, seconds)),
+            "series": series_of(self._source.history(*name, seconds)),
             "rules": rules_of(row, more),
             "why": more.get("why"),
             "turns": list(more.get("turns") or ())[:50],
             "failures": failures_of(row, more),
-            "hostsBy": [_host(one) for one in more.get("hosts") or ()],
+            "hostsBy": [host_of(one) for one in more.get("hosts") or ()],
             "settings": more.get("settings") or [],
             "trials": more.get("trials"),
             "fallbacks": {
@@ -168,7 +213,7 @@ class Data:
             return None
         target = str(row.get("target") or "")
         return (
-            [_balanced(one) for one in self._source.balancer(str(row["service"]), target)] if target else []
+            [balanced_of(one) for one in self._source.balancer(str(row["service"]), target)] if target else []
         )
 
     def topology(self) -> Row:
@@ -233,111 +278,6 @@ class Data:
             "last": not left,
             "renewS": max((float(one.get("renew_every") or 30.0) for one in instances), default=30.0),
         }
-
-
-def rules_of(row: Mapping[str, Any], more: Mapping[str, Any]) -> list[Row]:
-    """What would open it, with the values of this moment. Shares are percent."""
-    counts = row.get("counts") or {}
-    settings = {one.get("name"): one.get("value") for one in more.get("settings") or ()}
-    calls = row.get("calls") or 0
-    error = row.get("error_rate")
-    limit = round(100 * float(row.get("error_threshold") or 0.0), 1)
-    minimum = row.get("min_calls") or 0
-    value = None if error is None else round(100 * error, 1)
-    enough = calls >= minimum
-    rules: list[Row] = [
-        {"rule": "min_calls", "value": calls, "limit": minimum, "met": enough, "unit": "calls"},
-        {
-            "rule": "error_rate",
-            "value": value,
-            "limit": limit,
-            "met": enough and value is not None and value >= limit,
-            "unit": "%",
-        },
-    ]
-    slow = settings.get("slow_duration")
-    if slow not in (None, "none"):
-        share = round(100 * float(row.get("slow_rate") or 0.0), 1)
-        rules.append(
-            {"rule": "slow_rate", "value": share, "limit": _percent(settings.get("slow_rate")), "unit": "%"}
-        )
-        rules[-1]["met"] = enough and rules[-1]["limit"] is not None and share >= rules[-1]["limit"]
-    if row.get("limit") is not None:
-        rules.append(
-            {
-                "rule": "max_concurrent",
-                "value": row.get("in_flight", 0),
-                "limit": row["limit"],
-                "met": bool(counts.get("rejected")),
-                "unit": "calls",
-            }
-        )
-    return rules
-
-
-def _percent(text: object) -> float | None:
-    try:
-        return round(100 * float(str(text)), 1)
-    except ValueError:
-        return None
-
-
-def failures_of(row: Mapping[str, Any], more: Mapping[str, Any]) -> Row:
-    """What kinds of failures there were in the window, and the last words of some."""
-    counts = row.get("counts") or {}
-    kinds = ("failure", "timeout", "rejected", "short_circuited", "excluded", "late", "slow")
-    return {
-        "counts": {kind: counts.get(kind, 0) for kind in kinds},
-        "last": [
-            {
-                "kind": str(one.get("kind", ""))[:100],
-                "text": str(one.get("text", ""))[:200],
-                "at": milliseconds(one.get("at")),
-                "n": one.get("n"),
-            }
-            for one in list(more.get("errors") or ())[:5]
-        ],
-    }
-
-
-def _series(found: Mapping[str, Any] | None) -> Row | None:
-    if found is None:
-        return None
-    return {
-        "step": found.get("step", 1),
-        "slowStep": found.get("slow_step", 5),
-        **{name: list(found.get(name) or ()) for name in (*_SERIES, "timeout")},
-        **{
-            name: [None if one is None else round(1000 * one, 1) for one in found.get(name) or ()]
-            for name in ("p50", "p90", "p99")
-        },
-        "states": list(found.get("states") or ()),
-    }
-
-
-def _host(one: Mapping[str, Any]) -> Row:
-    row = {**one, "state": letter(one.get("state")), "heardAt": milliseconds(one.get("heard_at"))}
-    row.pop("heard_at", None)
-    return row
-
-
-def _balanced(one: Mapping[str, Any]) -> Row:
-    return {
-        "id": one.get("id"),
-        "by": one.get("process", ""),
-        "zone": one.get("zone") or "",
-        "bal": one.get("state"),
-        "status": one.get("status"),
-        "why": one.get("why") or "",
-        "backAt": milliseconds(one.get("until")),
-        "ok": None if one.get("success") is None else round(100 * one["success"], 1),
-        "ewma": one.get("latency_ms"),
-        "fly": one.get("in_flight", 0),
-        "run": one.get("row"),
-        "share": one.get("share", 0.0),
-        "weight": one.get("weight"),
-        "picks": one.get("picks"),
-    }
 
 
 def _override(one: Mapping[str, Any] | None) -> Row | None:

@@ -13,7 +13,7 @@ from resilient.model import Directory, Instance, Status
 from resilient.settings import RegistryAddress, Settings
 
 from .services import summary_of
-from .source import Heard, Row
+from .source import Entry, Heard, Row
 
 #: Seconds between two looks, and for which nobody may look before they stop.
 EVERY, LINGER = 5.0, 60.0
@@ -113,6 +113,15 @@ class EurekaSource:
         instances = self._directory.instances(name)
         return {"name": name, "instances": [_row(one) for one in instances]} if instances else None
 
+    def names(self) -> list[str]:
+        """All services, in alphabetical order."""
+        return sorted(self._directory.services)
+
+    def entries(self, name: str) -> Iterable[Entry]:
+        """A service's instances in short."""
+        for one in self._directory.instances(name):
+            yield one.id, one.url, one.status.value, False, one.metadata
+
     def beats(self, name: str) -> list[tuple[str, float]]:
         """Not told."""
         return []
@@ -129,6 +138,10 @@ class EurekaSource:
         """It has none."""
         return None
 
+    async def rates(self, seconds: int) -> Mapping[str, list[float | None]]:
+        """Nobody tells it."""
+        return {}
+
     def balancer(self, caller: str, target: str) -> list[Row]:
         """Nobody tells it."""
         return []
@@ -144,6 +157,14 @@ class EurekaSource:
             "age": age,
             "version": "",
         }
+
+    def lags(self) -> Mapping[str, list[float]]:
+        """Its peers are not known."""
+        return {}
+
+    async def difference(self, peer: str) -> Mapping[str, Any] | None:
+        """Its peers are not known."""
+        return None
 
     def changes(self) -> list[Row]:
         """Nothing from before."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from resilient.clock import Clock
@@ -30,6 +30,10 @@ GATHER = 0.2
 EDGES = 5.0
 #: A look is broken off after so many seconds, for others to have their turn.
 SLICE = 0.004
+#: Browsers that are written to in one turn of the loop.
+TOGETHER = 10
+#: Seconds of calls from before a page was opened, for each service.
+MOST_RATES = 120
 LIMIT = 0.85
 
 
@@ -72,6 +76,8 @@ class Hub:
         self._edges = float("-inf")
         self._ticks: dict[frozenset[str], bytes] = {}
         self._parts: dict[str, bytes] = {}
+        self._joining, self._rating = asyncio.Lock(), asyncio.Lock()
+        self._rates: tuple[float, int, Mapping[str, Sequence[float | None]]] = (float("-inf"), 0, {})
         self._task: asyncio.Task[None] | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._leave = source.subscribe(self._heard)
@@ -85,7 +91,13 @@ class Hub:
         self, topics: frozenset[str], beats: frozenset[str], roles: list[str], last: str
     ) -> Viewer:
         """A place in the stream; what it missed since ``last``, or everything, waits in it. It must leave."""
-        await self.refreshed()
+        async with self._joining:
+            # Many may come at once, as after a restart: each has its own turn of the loop.
+            await self.refreshed()
+            await asyncio.sleep(0)
+            return self._joined(topics, beats, roles, last)
+
+    def _joined(self, topics: frozenset[str], beats: frozenset[str], roles: list[str], last: str) -> Viewer:
         self.flush()
         viewer = Viewer(topics, beats, lambda one: self.snapshot(one, roles))
         missed = self.missed(last, topics)
@@ -130,9 +142,9 @@ class Hub:
         topics, at = viewer.topics, self._position()
         found = [self.hello(roles)]
         if "services" in topics:
-            found.append(frame("services", self.services.full(), at))
+            found.append(frame("services", self._part("services"), at))
         if "circuits" in topics:
-            found.append(frame("circuits", self.circuits.full(), at))
+            found.append(frame("circuits", self._part("circuits"), at))
         if "edges" in topics:
             found.append(frame("edges", self.edges(), at))
         if "changes" in topics:
@@ -230,7 +242,10 @@ class Hub:
                 await self.look()
             except Exception:
                 _log.exception("the dashboard could not read its source")
-            self.beat()
+            viewers, beats = tuple(self._viewers), dict[str, bytes]()
+            for start in range(0, len(viewers), TOGETHER):
+                self.beat(viewers[start : start + TOGETHER], beats)
+                await asyncio.sleep(0)  # these are written before the next ones are
             took = self.clock.monotonic() - began
         self._task = None
         self._kept.clear()
@@ -295,6 +310,15 @@ class Hub:
             names.setdefault(edge[1], 0)
         return {"nodes": [[name, names[name]] for name in sorted(names)], "edges": edges}
 
+    async def rates(self, points: int) -> Mapping[str, Sequence[float | None]]:
+        """Calls per second towards each service: asked for once for all pages that are opened meanwhile."""
+        async with self._rating:
+            at, most, found = self._rates
+            if self.clock.monotonic() - at > self.interval or most != points:
+                found = await self.source.rates(points)
+                self._rates = (self.clock.monotonic(), points, found)
+            return found
+
     def peers(self) -> list[list[Any]]:
         """The other nodes in short: name, state, lag (s), backlog."""
         return [
@@ -325,7 +349,11 @@ class Hub:
         part = self._parts.get(key)
         if part is None:
             value: Any
-            if key == "s":
+            if key == "services":
+                value = self.services.full()
+            elif key == "circuits":
+                value = self.circuits.full()
+            elif key == "s":
                 value = self.services.live()
             elif key == "c":
                 value = self.circuits.ticks
@@ -336,10 +364,11 @@ class Hub:
             part = self._parts[key] = dump(value)
         return part
 
-    def beat(self) -> None:
-        """Send the tick, and heartbeats to the pages that follow some."""
-        beats: dict[str, bytes] = {}
-        for viewer in tuple(self._viewers):
+    def beat(self, viewers: Sequence[Viewer] | None = None, made: dict[str, bytes] | None = None) -> None:
+        """Send the tick to these (all, if not given), and heartbeats to those of them that follow some;
+        ``made`` keeps the latter for the next ones."""
+        beats: dict[str, bytes] = {} if made is None else made
+        for viewer in tuple(self._viewers) if viewers is None else viewers:
             viewer.tick(self.tick_for(viewer.topics))
             for name in viewer.beats:
                 if name not in beats:

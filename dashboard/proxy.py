@@ -20,7 +20,7 @@ from resilient.web.body import read_body
 from resilient.web.problems import problem
 
 from .acting import CSRF, WHAT, own_origin
-from .app import HEADERS, JSON, PAGES, kept, sent, without_slash
+from .app import HEADERS, JSON, PAGES, kept, plain_sent, sent, without_slash
 from .files import Files
 from .frames import safe_in_page
 from .rights import from_own_page
@@ -59,6 +59,7 @@ class Proxy:
         router.add_get("/ui", without_slash)
         for path, view in PAGES.items():
             router.add_get(f"/ui/{path}", partial(self._page, view))
+        router.add_get("/ui/plain", self._plain)
         router.add_get("/ui/stream", self._stream, allow_head=False)
         router.add_get("/turbine.stream", self._turbine, allow_head=False)
         router.add_get("/ui/data/{rest:.+}", self._data)
@@ -110,6 +111,15 @@ class Proxy:
         page = self._files.page(path.count("/"), safe_in_page(boot), view)
         return await sent(request, page, "text/html; charset=utf-8", {hdrs.CACHE_CONTROL: "no-cache"})
 
+    async def _plain(self, request: web.Request) -> web.StreamResponse:
+        parts = []
+        for name in ("services", "circuits", "changes"):
+            status, body, headers = await self._ask(request, self._registry / "data" / name)
+            if status != 200:
+                return web.Response(status=status, body=body, headers={**headers, hdrs.CONTENT_TYPE: JSON})
+            parts.append(orjson.loads(body))
+        return await plain_sent(request, *parts)
+
     async def _data(self, request: web.Request) -> web.StreamResponse:
         status, body, headers = await self._ask(request, self._there(request))
         if status != 200:
@@ -150,6 +160,7 @@ class Proxy:
         return await self._relayed(request, self._registry.join(URL("../turbine.stream")).with_query(query))
 
     async def _relayed(self, request: web.Request, url: URL) -> web.StreamResponse:
+        response: web.StreamResponse | None = None
         try:
             async with self._client().get(
                 url,
@@ -166,11 +177,12 @@ class Proxy:
                     await response.write(
                         self._greeting(request, chunk) if b"event: hello" in chunk else chunk
                     )
-                return response
         except (aiohttp.ClientError, OSError, TimeoutError):
-            if request.transport is None or request.transport.is_closing():
-                raise
-            raise problem(503, "unreachable", "the registry cannot be reached", retry_after=2) from None
+            if response is None:
+                raise problem(503, "unreachable", "the registry cannot be reached", retry_after=2) from None
+            # The browser has left, or the registry has: the answer has begun, so all there is to say is
+            # that it ends, and a browser that is still there asks again.
+        return response
 
     def _greeting(self, request: web.Request, said: bytes) -> bytes:
         """The files are ours, whatever version the registry has; and it only sees us, not who looks."""

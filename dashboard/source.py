@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 Row = dict[str, Any]
+#: An instance in short: id, address, status, whether heartbeats are missing, metadata.
+Entry = tuple[str, str, str, bool, Mapping[str, str]]
 #: What a source tells of at once: ``change`` (something happened), ``state`` (a circuit turned) or
 #: ``action`` (the outcome of what a person did), each with its fields.
 Heard = Callable[[str, Mapping[str, Any]], None]
@@ -30,6 +32,14 @@ class Source(Protocol):
         """``name`` and ``instances``; None if nobody of that name is there."""
         ...
 
+    def names(self) -> Sequence[str]:
+        """All services, in alphabetical order."""
+        ...
+
+    def entries(self, name: str) -> Iterable[Entry]:
+        """The instances of a service in short. It may be left off and taken up again a moment later."""
+        ...
+
     def beats(self, name: str) -> list[tuple[str, float]]:
         """The age of the last heartbeat of each instance of a service, by id."""
         ...
@@ -47,12 +57,30 @@ class Source(Protocol):
         ``timeout`` per second; and in steps of ``slow_step``: ``p50``, ``p90``, ``p99`` (s), ``states``."""
         ...
 
+    async def rates(self, seconds: int) -> Mapping[str, Sequence[float | None]]:
+        """Calls per second towards each service, oldest first and None where nothing is known: one point each
+        second, the last ``seconds`` at most."""
+        ...
+
     def balancer(self, caller: str, target: str) -> list[Row]:
         """What the caller's balancers make of the target's instances, one row per process and instance."""
         ...
 
     def node(self) -> Mapping[str, Any]:
         """The registry itself."""
+        ...
+
+    def lags(self) -> Mapping[str, Sequence[float]]:
+        """How far behind each peer was over the last quarter of an hour (s), by URL, one point each 5 s."""
+        ...
+
+    async def difference(self, peer: str) -> Mapping[str, Any] | None:
+        """In which entries the list of the peer with that URL differs from ours; None if there is none.
+
+        ``asked`` tells whether the peer was; else ``since`` when changes here have not reached it, and
+        ``complete`` whether all of them are still known. ``counts`` and ``rows`` are by ``what``: ``here``,
+        ``there`` or ``status``.
+        """
         ...
 
     def changes(self) -> Sequence[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from .announcing import Announcer
 from .api import EurekaApi
 from .board import Board
 from .board_actor import UiActor
+from .board_ends import EndsFile
 from .board_source import UiSource
 from .engine import MemoryEngine
 from .feed.actions import Actions
@@ -28,6 +29,7 @@ from .feed.hub import Feed
 from .foreign import Foreign
 from .metrics import RegistryMetrics
 from .metrics_routes import MetricsRoutes
+from .nodes import Nodes
 from .peers.cluster import Cluster
 from .ratelimit import RateLimiter
 from .records import Cause, Change
@@ -89,16 +91,19 @@ class RegistryApp:
             knows=lambda name: bool(self.registry.table.leases(name)),
         )
         self.registry.subscribe(self.foreign.heard)
+        self.nodes = Nodes(self.registry, self.cluster, watched=lambda: self.feed.watch.on)
         self.source = UiSource(
             self.registry,
             self.board,
             self.foreign.rows,
             self.views,
             self.actions,
+            self.nodes,
             url=lambda: self.url,
             replicas=self.cluster.replicas,
         )
-        self.actor = UiActor(self.registry, self.source, self.feed, self.actions)
+        ends = EndsFile(settings.snapshot) if settings.snapshot else None
+        self.actor = UiActor(self.registry, self.source, self.feed, self.actions, ends)
         self.board.listen(pushed=self.actor.pushed)
         self.api = EurekaApi(
             self.registry,
@@ -233,6 +238,7 @@ class RegistryApp:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
         await self.foreign.close()
+        await self.nodes.close()
         listener, self.listener = self.listener, None
         if listener is not None:
             await listener.close()
@@ -249,6 +255,7 @@ class RegistryApp:
             try:
                 await self.registry.sweep()
                 await self.source.ticked()
+                self.nodes.tick()
                 self.foreign.tick()
                 await self.actor.tick()
             except Exception:

@@ -14,10 +14,10 @@ from resilient.clock import Clock
 from resilient.errors import WireError
 
 from .board_circuit import Circuit, Process, Row
-from .board_history import KEEP, SERIES, STEP, History
+from .board_history import KEEP, SERIES, STEP, History, added
 from .board_push import STEP as ROWS
-from .board_push import head_of, reading
-from .board_wire import Push, Said
+from .board_push import head_of, reading, understood
+from .board_wire import ABOUT, Push, Said, calls_of
 from .slices import whole
 
 __all__ = ["FORGET_AFTER", "POINTS", "STEP", "Board", "Unknown"]
@@ -102,12 +102,12 @@ class Board:
         now = self._clock.monotonic()
         if now - self._swept_at >= 1.0:
             yield from self._sweeping(now)
-        *who, stands = head_of(body)
+        message = understood(body)
+        *who, stands = head_of(message)
         identity: Identity = (who[0], who[1], who[2])
-        process = self._processes.get(identity)
-        if process is None and stands:
+        if stands and identity not in self._processes:
             raise Unknown("this process is not known here: tell everything")
-        push = yield from reading(body, process.circuits if process is not None else {}, now)
+        push = yield from reading(message, now)
         process = self._processes.get(identity)
         if process is None and stands:
             raise Unknown("this process has gone meanwhile: tell everything")
@@ -123,7 +123,8 @@ class Board:
     def _taking(
         self, process: Process, identity: Identity, push: Push, now: float
     ) -> Generator[None, None, None]:
-        if process.silent:
+        returned = process.silent
+        if returned:
             self._speak(process, now)
         process.heard_at = now
         process.interval = push.interval
@@ -134,31 +135,58 @@ class Board:
         for name in gone:
             if name in known and name not in push.circuits:
                 self._turn(self._leave(process, identity, name, now), now)
-        for place, (name, said) in enumerate(list(push.circuits.items()), 1):
+        self._learn(known, push)
+        latencies, told, why = push.latencies, push.told, push.why
+        for place, (name, word) in enumerate(list(push.circuits.items()), 1):
             if place % ROWS == 0:
                 yield
                 if self._processes.get(identity) is not process:
                     return  # it signed out meanwhile
-            old = known.get(name)
-            if old is not None:
-                circuit = self._circuits[process.service, name]
-                known[name] = said
-                # History is caught up with the old sums, then the new ones hold.
-                circuit.replace(old, said, now)
-                if old.state != said.state or circuit.state != said.state:
-                    self._turn(circuit, now)
-                continue
-            added = self._place(process.service, name, now)
-            if added is None:
-                del push.circuits[name]
-                continue
-            known[name] = said
-            added.catch_up(now)
-            added.members[identity] = process
-            self._snapshots += 1
-            self.placed += 1
-            added.replace(None, said, now)
-            self._turn(added, now)
+            said = known.get(name)
+            joined = said is None
+            if said is None:
+                circuit = self._place(process.service, name, now)
+                if circuit is None:
+                    del push.circuits[name]
+                    continue
+                said = Said(circuit, push.about.get(name, ABOUT))
+                said.settings = push.settings.get(name, ())
+                self._join(process, identity, said, now)
+            circuit = said.circuit
+            if told:
+                rate, said.latency = told[name]
+                if name not in latencies:
+                    said.periods = ()
+            else:
+                rate = calls_of(word) / said.about.window
+            if (fresh := latencies.get(name)) is not None:
+                said.listen(fresh, now)
+            if why and name in why:
+                said.why = why[name]
+            elif word.state != said.word.state:
+                said.why = None  # that was another turn's
+            if circuit.hear(said, word, rate, now) or joined:
+                self._turn(circuit, now)
+        if returned:
+            yield from self._turning([one.circuit for one in list(known.values())], now)
+
+    def _learn(self, known: Mapping[str, Said], push: Push) -> None:
+        """What seldom changes."""
+        for name, about in push.about.items():
+            if (said := known.get(name)) is not None and said.about != about:
+                said.about = about
+                said.circuit.version += 1
+        for name, settings in push.settings.items():
+            if (said := known.get(name)) is not None:
+                said.settings = settings
+
+    def _join(self, process: Process, identity: Identity, said: Said, now: float) -> None:
+        """A process has come to have a circuit, of which it has said nothing yet."""
+        process.circuits[said.name] = said
+        said.circuit.members[identity] = process
+        said.circuit.enter(said, now)
+        self._snapshots += 1
+        self.placed += 1
 
     def _place(self, service: str, name: str, now: float) -> Circuit | None:
         """The circuit for one more word; None if there is no room for it."""
@@ -217,11 +245,11 @@ class Board:
 
     def _falling_silent(self, process: Process, now: float) -> Generator[None, None, None]:
         # In one go until the sums are right.
-        circuits = [self._circuits[process.service, name] for name in process.circuits]
-        for circuit in circuits:
-            circuit.replace(process.circuits[circuit.name], None, now)
+        said = list(process.circuits.values())
+        for one in said:
+            one.circuit.leave(one, now)
         process.silent = True
-        yield from self._turning(circuits, now)
+        yield from self._turning([one.circuit for one in said], now)
 
     def _turning(self, circuits: list[Circuit], now: float) -> Generator[None, None, None]:
         for place, circuit in enumerate(circuits, 1):
@@ -230,8 +258,8 @@ class Board:
                 yield
 
     def _speak(self, process: Process, now: float) -> None:
-        for name, said in process.circuits.items():
-            self._circuits[process.service, name].replace(None, said, now)
+        for said in process.circuits.values():
+            said.circuit.enter(said, now)
         process.silent = False
 
     def _removing(self, identity: Identity, now: float) -> Generator[None, None, None]:
@@ -241,10 +269,10 @@ class Board:
         yield from self._turning(left, now)
 
     def _leave(self, process: Process, identity: Identity, name: str, now: float) -> Circuit:
-        circuit = self._circuits[process.service, name]
-        said: Said = process.circuits[name]
+        said = process.circuits[name]
+        circuit = said.circuit
         if not process.silent:
-            circuit.replace(said, None, now)
+            circuit.leave(said, now)
         del process.circuits[name]
         circuit.members.pop(identity, None)
         self._snapshots -= 1
@@ -295,6 +323,11 @@ class Board:
         """Whether somebody has told of this circuit."""
         return (service, name) in self._circuits
 
+    def target(self, service: str, name: str) -> str:
+        """Whom a circuit calls; "" if nobody has told."""
+        circuit = self._circuits.get((service, name))
+        return circuit.target() if circuit is not None else ""
+
     def detail(self, service: str, name: str) -> Row | None:
         """What :meth:`rows` leaves out of one circuit."""
         circuit = self._circuits.get((service, name))
@@ -311,6 +344,19 @@ class Board:
         circuit.catch_up(now)
         circuit.catch_up_slowly(now)
         return circuit.history.tail(seconds)
+
+    def rates(self, seconds: float) -> Generator[None, None, dict[str, list[float | None]]]:
+        """Calls per second towards each target, the last ``seconds``, step by step."""
+        now = self._clock.monotonic()
+        found: dict[str, list[float | None]] = {}
+        for circuit in list(self._circuits.values()):
+            if circuit.history is not None and (target := circuit.target()):
+                circuit.catch_up(now)
+                found[target] = added(found.get(target, []), circuit.history.rates(seconds))
+                yield
+        return {
+            target: [None if one is None else round(one, 2) for one in sums] for target, sums in found.items()
+        }
 
     def balanced(self, service: str, target: str) -> list[Row]:
         """What the balancers of a caller's processes think of the target's instances."""

@@ -13,6 +13,7 @@ from resilient.errors import WireError
 from resilient.eureka.limits import check_id, check_name
 from resilient.model import Status
 
+from .board_ends import End, EndsFile
 from .board_source import UiSource
 from .feed.actions import Actions, Command
 from .feed.hub import Feed
@@ -55,7 +56,14 @@ class Begun:
 class UiActor:
     """Does what the pages ask for. Belongs to the registry's event loop."""
 
-    def __init__(self, registry: Registry, source: UiSource, feed: Feed, actions: Actions) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        source: UiSource,
+        feed: Feed,
+        actions: Actions,
+        file: EndsFile | None = None,
+    ) -> None:
         self._registry = registry
         self._source = source
         self._feed = feed
@@ -66,6 +74,8 @@ class UiActor:
         self._looking = False
         #: Overrides that end by themselves: when (monotonic), by service and id.
         self.ends: dict[tuple[str, str], float] = {}
+        self._file = file
+        self._written: dict[tuple[str, str], float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def act(self, what: str, body: Mapping[str, Any], by: str, authorization: str = "") -> str:
@@ -234,6 +244,7 @@ class UiActor:
     async def tick(self) -> None:
         """Once a second: what ends by itself ends."""
         self.look()
+        await self._keep()
         now = self._clock.monotonic()
         for service, id in [key for key, at in self.ends.items() if at <= now]:
             lease = self._registry.visible(service, id)
@@ -252,9 +263,37 @@ class UiActor:
             )
             await self._back(service, id)
 
+    async def _keep(self) -> None:
+        """Read once what was left from before, then write what is different."""
+        if self._file is None or self.ends == self._written:
+            return
+        wall, now = self._clock.time(), self._clock.monotonic()
+        if self._written is None:
+            for one in (await asyncio.to_thread(self._file.read))[:MOST_ENDS]:
+                if (one.service, one.id) in self.ends:
+                    continue  # somebody was quicker
+                self.ends[one.service, one.id] = now + one.until - wall
+                self._source.note(
+                    one.service,
+                    one.id,
+                    {"by": one.by, "reason": one.reason, "at": one.at, "until": one.until},
+                )
+            self._written = {}
+        if self.ends == self._written:
+            return
+        self._written = dict(self.ends)
+        told = []
+        for (service, id), at in self._written.items():
+            note = self._source.notes.get((service, id)) or {}
+            by, reason = str(note.get("by") or ""), str(note.get("reason") or "")
+            told.append(End(service, id, wall + at - now, by, reason, float(note.get("at") or wall)))
+        await asyncio.to_thread(self._file.write, told)
+
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._written is not None:
+            await self._keep()
 
 
 def _answered(begun: Begun, actions: Actions) -> Iterator[list[str]]:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from operator import add, sub
+from collections.abc import Mapping
 from typing import Any
 
+from .board_detail import errors_of, failures_of, host_of
 from .board_history import SLOW_STEP, STEP, History
 from .board_latency import lately, latency_of
-from .board_wire import COUNTS, Said
+from .board_wire import COUNTS, LETTERS, Said, Word
 
 Row = dict[str, Any]
 
 #: From the state that matters most to the one that matters least.
-WORST_FIRST = ("forced-open", "forced-closed", "open", "half-open", "closed")
+_WORST_FIRST = "FLOHC"
 #: Turns that are remembered, and processes named in one answer.
 TURNS, HOSTS = 50, 500
 #: Seconds for which the quantiles of a circuit that nothing new is told of stay what they were.
 _SAME = 20.0
-_SUCCESS, _FAILURE, _TIMEOUT, _REFUSED, _REJECTED = (
-    COUNTS.index(one) for one in ("success", "failure", "timeout", "short_circuited", "rejected")
-)
+#: How long ago a turn is told to have been at most, in seconds, and a hold's beginning.
+_LATE, _HELD = 60.0, 30 * 86_400.0
 
 
 class Process:
@@ -57,42 +56,72 @@ class Process:
 
 
 class Circuit:
-    """The sums. Whoever changes what a member says calls :meth:`replace`."""
+    """The sums over all who are heard. What history is made of is kept with every word; the rest is only
+    added up when somebody looks."""
 
     __slots__ = (
-        "_lately", "_latency", "_latency_at", "counts", "heard", "history", "in_flight", "members", "name",
-        "rate", "service", "state", "turns", "version",
+        "_fail", "_lately", "_latency", "_latency_at", "_letters", "_refused", "_row", "_row_at", "_timeouts",
+        "heard", "history", "members", "name", "rate", "service", "state", "turns", "version",
     )  # fmt: skip
 
     def __init__(self, service: str, name: str, history: History | None) -> None:
         self.service = service
         self.name = name
         self.members: dict[tuple[str, str, str], Process] = {}
-        self.counts = [0] * len(COUNTS)
-        self.in_flight = 0
         self.rate = 0.0
         self.heard = 0
         self.history = history
-        self.state = "closed"
+        self.state = "C"
         self.turns: deque[Row] = deque(maxlen=TURNS)
         self.version = 0
+        self._fail = self._refused = self._timeouts = 0
+        self._letters = dict.fromkeys(_WORST_FIRST, 0)
+        self._row: Row = {}
+        self._row_at = (-1, 0.0, 0.0)
         self._latency: tuple[dict[str, float], bool] = ({}, False)
         self._latency_at = (-1, 0.0)
         self._lately: tuple[int, float, list[float] | None] = (-1, 0.0, None)
 
-    def replace(self, old: Said | None, new: Said | None, now: float) -> None:
-        """A process that is heard says ``new`` in place of ``old``; None: it said, or says, nothing."""
+    def hear(self, said: Said, word: Word, rate: float, now: float) -> bool:
+        """A process that is heard says ``word`` instead, with so many calls per second. Whether its state is
+        another one."""
+        history = self.history
+        if history is not None and int(now / STEP) > history.slot:
+            # History is caught up with the old sums, then the new ones hold.
+            self.catch_up(now)
+        old, new = said.word.counts, word.counts
+        before, after = said.word.state, word.state
+        timeouts = new.timeout - old.timeout
+        self._timeouts += timeouts
+        self._fail += new.failure - old.failure + timeouts + new.rejected - old.rejected
+        self._refused += new.short_circuited - old.short_circuited
+        self.rate += rate - said.rate
+        self.version += 1
+        said.word, said.rate, said.at = word, rate, now
+        if before == after:
+            return False
+        self._letters[before] -= 1
+        self._letters[after] += 1
+        return True
+
+    def enter(self, said: Said, now: float) -> None:
+        """A process is heard (again)."""
+        self._count(said, 1, now)
+
+    def leave(self, said: Said, now: float) -> None:
+        """A process is heard no more."""
+        self._count(said, -1, now)
+
+    def _count(self, said: Said, sign: int, now: float) -> None:
         self.catch_up(now)
-        if old is not None:
-            self.counts = list(map(sub, self.counts, old.counts))
-            self.in_flight -= old.in_flight
-            self.rate -= old.rate
-            self.heard -= 1
-        if new is not None:
-            self.counts = list(map(add, self.counts, new.counts))
-            self.in_flight += new.in_flight
-            self.rate += new.rate
-            self.heard += 1
+        word = said.word
+        counts = word.counts
+        self._timeouts += sign * counts.timeout
+        self._fail += sign * (counts.failure + counts.timeout + counts.rejected)
+        self._refused += sign * counts.short_circuited
+        self.rate += sign * said.rate
+        self._letters[word.state] += sign
+        self.heard += sign
         if not self.heard:
             self.rate = 0.0  # what rounding has left
         self.version += 1
@@ -110,7 +139,7 @@ class Circuit:
             self.catch_up_slowly(now)
 
     def catch_up_slowly(self, now: float) -> bool:
-        """Write also what is dear to know: a millisecond for a circuit that fifty processes have.
+        """Write also what is dear to know, the quantiles over all processes.
 
         Says whether there was anything to write.
         """
@@ -118,31 +147,30 @@ class Circuit:
         slot = int(now / SLOW_STEP)
         if history is None or slot <= history.slow_slot:
             return False
-        said = self.said()
         version, at, quantiles = self._lately
         if not self.heard:
             quantiles = None
-        elif version != self.version or now - at > _SAME:
-            quantiles = lately(said, now)
+        elif version != self.version or (quantiles is not None and now - at > _SAME):
+            quantiles = lately(self.said(), now)
             self._lately = (self.version, now, quantiles)
-        history.fill_slow(slot, quantiles, self._spread(said))
+        letters = self._letters if self.heard else self._last_letters()
+        held = letters["F"] + letters["L"]
+        history.fill_slow(slot, quantiles, (letters["C"], letters["H"], letters["O"], held))
         return True
 
     def _rates(self) -> tuple[float, float, float, float]:
         window = self._window()
-        counts = self.counts
-        fail = counts[_FAILURE] + counts[_TIMEOUT] + counts[_REJECTED]
-        return self.rate, fail / window, counts[_REFUSED] / window, counts[_TIMEOUT] / window
+        return self.rate, self._fail / window, self._refused / window, self._timeouts / window
 
     def _window(self) -> float:
         for process in self.members.values():
             return process.circuits[self.name].about.window or 1.0
         return 1.0
 
-    def _spread(self, said: Iterable[Said]) -> list[int]:
-        found = [0, 0, 0, 0]
-        for one in said:
-            found[{"closed": 0, "half-open": 1, "open": 2}.get(one.state, 3)] += 1
+    def _last_letters(self) -> dict[str, int]:
+        found = dict.fromkeys(_WORST_FIRST, 0)
+        for one in self.said():
+            found[one.word.state] += 1
         return found
 
     def said(self) -> list[Said]:
@@ -153,98 +181,147 @@ class Circuit:
             return [one.circuits[name] for one in members]
         return [one.circuits[name] for one in members if not one.silent]
 
-    def states(self, said: Iterable[Said]) -> dict[str, int]:
-        """How many are in which state."""
-        found: dict[str, int] = {}
-        for one in said:
-            found[one.state] = found.get(one.state, 0) + 1
-        return found
+    def target(self) -> str:
+        """Whom it calls; "" if nobody has told."""
+        for process in self.members.values():
+            if found := process.circuits[self.name].about.target:
+                return found
+        return ""
 
     def turn(self, wall: float, now: float) -> Row | None:
         """The worst state has become another one: what to tell, or None."""
-        said = self.said()
-        states = self.states(said)
-        state = next(name for name in WORST_FIRST if name in states)
+        letters = self._letters if self.heard else self._last_letters()
+        for state in _WORST_FIRST:
+            if letters[state]:
+                break
         if state == self.state:
             return None
         before, self.state = self.state, state
-        last = max((one for one in said if one.state == state), key=lambda one: one.turned_at)
+        said = self.said()
+        last = max((one for one in said if one.word.state == state), key=lambda one: one.turned_at)
+        why = last.why or {}
         row: Row = {
             "service": self.service,
             "name": self.name,
             "target": next((one.about.target for one in said if one.about.target), None),
-            "at": round(wall - min(60.0, max(0.0, now - last.turned_at)), 3),
-            "before": before,
-            "state": state,
-            "states": states,
-            "why": last.why if state == "open" else None,
-            "by": last.hold.by,
-            "reason": last.hold.reason,
+            # Who holds it did so then, even if this registry was started since and hears of it only now.
+            "at": round(wall - min(_HELD if state in "FL" else _LATE, max(0.0, now - last.turned_at)), 3),
+            "before": LETTERS[before],
+            "state": LETTERS[state],
+            "states": _named(letters),
+            "why": last.why if state == "O" else None,
+            # Who holds it, or who turned it without holding it.
+            "by": last.hold.by or why.get("by", ""),
+            "reason": last.hold.reason or why.get("reason", ""),
+            "until": last.hold.until,
         }
         self.turns.appendleft(row)
         return row
 
     def row(self, now: float) -> Row:
         """All sums. Durations are seconds; latency is that of the last minute."""
+        if self._row_at[0] != self.version:
+            self._add_up()
+        _, turned_at, probe_at = self._row_at
+        latency, merged = self._latencies(now)
+        return {
+            **self._row,
+            "since": now - turned_at,
+            "retry_in": max(0.0, probe_at - now) if probe_at else None,
+            "latency": latency,
+            "merged": merged,
+        }
+
+    def _add_up(self) -> None:
         said = self.said()
-        members = self.members.values()
-        silent = [one.name for one in members if one.silent] if self.heard != len(members) else []
-        states = self.states(said)
-        state = next(name for name in WORST_FIRST if name in states)
-        of_state = [one for one in said if one.state == state]
-        first = said[0].about
         heard = bool(self.heard)
-        counts = dict(zip(COUNTS, self.counts, strict=True))
+        letters = self._letters if heard else self._last_letters()
+        state = next(one for one in _WORST_FIRST if letters[one])
+        first = said[0].about
+        sums = [0] * len(COUNTS)
+        good = bad = slow = trials = in_flight = limit = 0
+        unlimited = not heard
+        window = 0.0
+        target = timeout = None
+        error = command = ""
+        turned_at = probe_at = float("inf")
+        # Who is held by hand speaks for all: the one whose state is shown, if there is one.
+        held = None
+        for one in said:
+            word, about = one.word, one.about
+            judged = word.judged
+            good, bad, slow = good + judged.good, bad + judged.bad, slow + judged.slow
+            trials += word.trials
+            in_flight += word.in_flight
+            if about.limit is None:
+                unlimited = True
+            else:
+                limit += about.limit
+            window = max(window, about.window)
+            target = target or about.target
+            timeout = about.timeout if timeout is None else timeout
+            error = error or word.error
+            if word.state == state:
+                turned_at = min(turned_at, one.at - word.since)
+            if word.retry_in is not None:
+                probe_at = min(probe_at, one.at + word.retry_in)
+            if word.held:
+                command = command or word.held.command
+                if word.held.mode != "auto" and (held is None or (held[0] != state and word.state == state)):
+                    held = word.state, word.held
+        if heard:
+            sums = [sum(column) for column in zip(*[one.counts for one in said], strict=True)]
+        counts = dict(zip(COUNTS, sums, strict=True))
         errors = counts["failure"] + counts["timeout"] + counts["rejected"]
         attempts = counts["success"] + errors
-        probes = [one.probe_at for one in said if one.probe_at is not None]
-        limits = [one.about.limit for one in said if one.about.limit is not None]
-        latency, merged = self._latencies(said if heard else [], now)
-        # Who is held by hand speaks for all: the one whose state is shown, if there is one.
-        held = min(said, key=lambda one: (one.hold.mode == "auto", one.state != state)).hold
-        calls = sum(one.calls for one in said) if heard else 0
-        return {
+        calls = good + bad if heard else 0
+        members = self.members.values()
+        hold = held[1] if held is not None else said[0].hold
+        self._row_at = (self.version, turned_at, 0.0 if probe_at == float("inf") else probe_at)
+        self._row = {
             "service": self.service,
             "name": self.name,
             "group": first.group,
-            "target": next((one.about.target for one in said if one.about.target), None),
-            "state": state,
-            "on": states[state],
+            "target": target,
+            "state": LETTERS[state],
+            "on": letters[state],
             "of": len(said),
-            "states": states,
-            "since": now - min(one.turned_at for one in of_state),
-            "retry_in": max(0.0, min(probes) - now) if probes else None,
-            "window": max(one.about.window for one in said),
+            "states": _named(letters),
+            "since": 0.0,
+            "retry_in": None,
+            "window": window,
             "counts": counts,
             "calls": calls,
             "attempts": attempts,
             "error_rate": errors / attempts if attempts else None,
-            "slow_rate": sum(one.slow for one in said) / calls if calls else 0.0,
+            "slow_rate": slow / calls if calls else 0.0,
             "rate": round(self.rate, 6),
-            "in_flight": self.in_flight,
-            "trials": sum(one.trials for one in said) if heard else 0,
-            "limit": sum(limits) if heard and limits and len(limits) == len(said) else None,
-            "latency": latency,
-            "merged": merged,
-            "timeout": next((one.about.timeout for one in said if one.about.timeout is not None), None),
-            "last_error": next((one.last_error for one in said if one.last_error), ""),
+            "in_flight": in_flight if heard else 0,
+            "trials": trials if heard else 0,
+            "limit": None if unlimited else limit,
+            "latency": {},
+            "merged": False,
+            "timeout": timeout,
+            "last_error": error,
             "min_calls": first.min_calls,
             "error_threshold": first.error_threshold,
             "observe": first.observe,
-            "mode": held.mode,
-            "mode_until": held.until,
-            "mode_reason": held.reason,
-            "mode_by": held.by,
-            "command": next((one.command for one in said if one.command), ""),
+            "mode": hold.mode,
+            "mode_until": hold.until,
+            "mode_reason": hold.reason,
+            "mode_by": hold.by,
+            "command": command,
             "processes": self.heard,
-            "silent": sorted(silent),
+            "silent": sorted([one.name for one in members if one.silent])
+            if self.heard != len(members)
+            else [],
         }
 
-    def _latencies(self, heard: list[Said], now: float) -> tuple[dict[str, float], bool]:
+    def _latencies(self, now: float) -> tuple[dict[str, float], bool]:
         # Old ones leave by themselves; a few seconds more of them do no harm.
         version, at = self._latency_at
         if version != self.version or now - at > 5.0:
-            self._latency = latency_of(heard, now)
+            self._latency = latency_of(self.said() if self.heard else [], now)
             self._latency_at = (self.version, now)
         return self._latency
 
@@ -261,19 +338,10 @@ class Circuit:
         said = self.said()
         with_settings = [one for one in said if one.settings]
         settings = with_settings[0].settings if with_settings else ()
-        errors: dict[str, Row] = {}
-        for process in self.members.values():
-            one = process.circuits[self.name]
-            kind = one.last_error.partition(":")[0][:100]
-            if one.last_error == one.hold.reason:
-                continue  # not an error, but what somebody said when holding it
-            if kind and len(errors) < 20:
-                row = errors.setdefault(kind, {"kind": kind, "text": one.last_error, "n": 0, "at": 0.0})
-                row["n"] += 1
-                row["at"] = max(row["at"], wall - (now - process.heard_at))
         return {
             "hosts": [
-                _host(one, one.circuits[self.name], now, wall) for one in list(self.members.values())[:HOSTS]
+                host_of(one, one.circuits[self.name], now, wall)
+                for one in list(self.members.values())[:HOSTS]
             ],
             "settings": [{"name": n, "value": value, "source": source} for n, value, source in settings],
             "settings_differ": any(one.settings != settings for one in with_settings),
@@ -289,31 +357,15 @@ class Circuit:
                 }
                 for row in self.turns
             ],
-            "errors": sorted(errors.values(), key=lambda row: -row["n"])[:5],
+            "errors": errors_of(self.members.values(), self.name, now, wall),
+            "failures": failures_of(said),
             "trials": {
-                "out": sum(one.trials for one in said),
+                "out": sum(one.word.trials for one in said),
                 "limit": max(one.about.trials for one in said),
             },
         }
 
 
-def _host(process: Process, said: Said, now: float, wall: float) -> Row:
-    counts = dict(zip(COUNTS, said.counts, strict=True))
-    errors = counts["failure"] + counts["timeout"] + counts["rejected"]
-    attempts = counts["success"] + errors
-    return {
-        "process": process.name,
-        "instance": process.instance,
-        "worker": process.worker,
-        "state": said.state,
-        "sinceS": round(now - said.turned_at, 1),
-        "silent": process.silent,
-        "heard_at": wall - (now - process.heard_at),
-        "rate": round(said.rate, 2),
-        "errorPercent": round(100 * errors / attempts, 1) if attempts else None,
-        "refused": counts["short_circuited"],
-        "inFlight": said.in_flight,
-        "mode": said.hold.mode,
-        "command": said.hold.command,
-        "lastError": said.last_error[:200],
-    }
+def _named(letters: Mapping[str, int]) -> dict[str, int]:
+    """States that somebody is in."""
+    return {LETTERS[one]: n for one, n in letters.items() if n}

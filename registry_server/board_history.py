@@ -67,10 +67,27 @@ class History:
         found["states"] = [list(one) for one in zip(*(one[-slow:] for one in self._states), strict=True)]
         return found
 
+    def rates(self, seconds: float) -> array[float]:
+        """Calls per second, the last ``seconds``, oldest first; not a number where nobody was heard."""
+        return self._fast[0][-max(1, int(seconds / STEP)) :]
+
     def size(self) -> int:
         """Bytes of all points."""
         fast = sum(one.itemsize * len(one) for one in (*self._fast, *self._slow))
         return fast + sum(one.itemsize * len(one) for one in self._states)
+
+
+def added(sums: list[float | None], series: Sequence[float]) -> list[float | None]:
+    """A series added to sums, both up to now: what nobody knows counts nothing."""
+    if len(series) > len(sums):
+        unknown: list[float | None] = [None] * (len(series) - len(sums))
+        sums = unknown + sums
+    start = len(sums) - len(series)
+    tail = [
+        total if one != one else one if total is None else total + one
+        for total, one in zip(sums[start:], series, strict=True)
+    ]
+    return sums[:start] + tail
 
 
 def points(series: array[float], digits: int) -> list[float | None]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from operator import add
 
 from resilient.circuits.latency import Histogram
 
-from .board_wire import Period, Said
+from .board_periods import Period, counts_of
+from .board_wire import Said
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p995": 0.995}
 _LATENCIES = ("mean", "p50", "p90", "p95", "p99", "p995", "max")
@@ -36,21 +36,18 @@ class Merged:
 
     def __init__(self, periods: Iterable[Period]) -> None:
         self.lowest = 0
-        self.counts: list[int] = []
+        self.counts: Sequence[int] = ()
         self.total = self.longest = 0.0
         parts = list(periods)
         if not parts:
             return
-        lowest = self.lowest = min(one.lowest for one in parts)
-        highest = max(one.lowest + len(one.counts) for one in parts)
-        counts = self.counts = [0] * (highest - lowest)
-        for one in parts:
-            start = one.lowest - lowest
-            end = start + len(one.counts)
-            counts[start:end] = map(add, counts[start:end], one.counts)
-            self.total += one.total
-            if one.longest > self.longest:
-                self.longest = one.longest
+        lowest = self.lowest = min([one.lowest for one in parts])
+        highest = max([one.lowest + one.size for one in parts])
+        self.counts = counts_of(
+            sum([one.lanes << 64 * (one.lowest - lowest) for one in parts]), highest - lowest
+        )
+        self.total = sum([one.total for one in parts])
+        self.longest = max([one.longest for one in parts])
 
     def __len__(self) -> int:
         return sum(self.counts)

@@ -1,46 +1,47 @@
 """Reading a push, with suspicion.
 
 There are two forms. The plain one, for anybody who writes JSON, names everything in each push. The short one
-(``"v": 2``) is what our own processes send every second: lists, of which the unchanged are left out.
+(``"v": 2``) is what our own processes send every second: lists, of which the unchanged are left out. Its rows
+are checked and taken apart in one go, while they are parsed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+import msgspec
 import orjson
 
-from resilient.circuits import brief
 from resilient.circuits.latency import Histogram
 from resilient.errors import WireError
 
+from .board_periods import BIGGEST, MAX_BUCKETS, Heard, heard, period
 from .board_wire import (
-    ABOUT,
-    BIGGEST,
     COUNTS,
+    LETTERS,
     MAX_BALANCED,
-    MAX_BUCKETS,
     MAX_CIRCUITS,
     MAX_ERROR,
+    MAX_KIND,
+    MAX_KINDS,
     MAX_NAME,
     MAX_SETTINGS,
     MODES,
-    PERIOD_KEPT,
-    PERIODS,
+    NO_RAW,
     STATES,
     About,
-    Heard,
+    Counts,
     Hold,
-    Period,
+    Judged,
+    Kind,
     Push,
-    Said,
+    Told,
+    Word,
     number,
     object_of,
     optional,
-    real,
     text,
-    whole,
 )
 
 #: A process that says nothing for longer than this would be forgotten between two pushes.
@@ -51,8 +52,9 @@ STEP = 64
 _MOST_SHARED = 20_000
 _shared: dict[Any, Any] = {}
 _T = TypeVar("_T", bound=Hashable)
+_R = TypeVar("_R")
 _LATENCIES = ("mean", "p50", "p90", "p95", "p99", "max")
-_LETTERS = {"C": "closed", "O": "open", "H": "half-open", "F": "forced-open", "L": "forced-closed"}
+_LETTER: dict[str, Any] = {name: letter for letter, name in LETTERS.items()}
 
 
 def _same(value: _T) -> _T:
@@ -63,51 +65,116 @@ def _same(value: _T) -> _T:
     return found
 
 
+class Short(msgspec.Struct):
+    """A message in the short form; its rows are checked, the rest is as it came."""
+
+    v: Literal[2]
+    service: Any = None
+    instance: Any = None
+    worker: Any = None
+    interval: Any = None
+    full: Any = None
+    more: Any = None
+    rows: list[Word] = []
+    about: Any = None
+    why: Any = None
+    settings: Any = None
+    gone: Any = None
+    balancer: Any = None
+
+
+_SHORT = msgspec.json.Decoder(Short)
+_ROW = msgspec.json.Decoder(Word)
+_HEAD = tuple(name for name in Short.__struct_fields__ if name != "rows")
+
+
 def parse(body: bytes) -> object:
-    """JSON; WireError if it is none. How deep or large it may be is nobody's business: what makes no sense is
-    not looked into."""
+    """A message, of which only the short form's rows have been checked; WireError for what is no JSON or has
+    rows that make no sense. How deep or large it may be is nobody's business: what is unknown is not looked
+    into."""
     try:
-        return orjson.loads(body)
+        return _SHORT.decode(body)
+    except msgspec.ValidationError:
+        pass  # the plain form, or one with a flaw
     except (ValueError, RecursionError):
         raise WireError("cannot parse the body as JSON") from None
+    try:
+        found = orjson.loads(body)
+    except (ValueError, RecursionError):
+        raise WireError("cannot parse the body as JSON") from None
+    if isinstance(found, dict) and found.get("v") == 2:
+        raise WireError(_flaw(found))
+    return found
 
 
-def head_of(body: object) -> tuple[str, str, str, bool]:
-    """Service, instance and worker of a push, and whether it stands on earlier ones."""
-    if not isinstance(body, Mapping):
+def _flaw(body: Mapping[str, object]) -> str:
+    """What is wrong with a message in the short form."""
+    for place, row in enumerate(_rows(body, "rows")):
+        try:
+            _ROW.decode(orjson.dumps(row))
+        except (ValueError, TypeError, RecursionError):
+            return f"rows[{place}]: this is no row"
+    return "v: no such version"
+
+
+def understood(body: object) -> Mapping[str, Any] | Short:
+    """The message; of a short one the rows are checked, whoever parsed it."""
+    if isinstance(body, Mapping) and body.get("v") == 2:
+        try:
+            body = parse(orjson.dumps(body))
+        except TypeError:
+            raise WireError("body: JSON was expected") from None
+    if not isinstance(body, (Mapping, Short)):
         raise WireError("body: an object was expected")
+    return body
+
+
+def head_of(message: Mapping[str, Any] | Short) -> tuple[str, str, str, bool]:
+    """Service, instance and worker of a push, and whether it stands on earlier ones."""
+    short = isinstance(message, Short)
+    fields = _fields(message) if isinstance(message, Short) else message
     return (
-        text(body, "service", "", required=True).lower(),
-        text(body, "instance", "", required=True),
-        text(body, "worker", ""),
-        body.get("v") == 2 and body.get("full") is not True,
+        text(fields, "service", "", required=True).lower(),
+        text(fields, "instance", "", required=True),
+        text(fields, "worker", ""),
+        short and fields["full"] is not True,
     )
 
 
-def reading(body: object, known: Mapping[str, Said], now: float) -> Generator[None, None, Push]:
+def reading(message: Mapping[str, Any] | Short, now: float) -> Generator[None, None, Push]:
     """Read a push, step by step; :class:`WireError` names the first field that makes no sense.
 
-    ``known`` is what its process said before, ``now`` the monotonic time. Unknown fields are ignored.
+    ``now`` is the monotonic time. Unknown fields are ignored.
     """
-    service, instance, worker, _ = head_of(body)
-    assert isinstance(body, Mapping)
-    interval = min(max(number(body, "interval", "", 5.0), 0.5), _LONGEST_INTERVAL)
-    if body.get("v") == 2:
-        return (yield from _reading_short(body, (service, instance, worker), interval, known, now))
-    rows = _rows(body, "circuits")
-    circuits = {}
-    for place, row in enumerate(rows):
-        said = _plain(row, f"circuits[{place}]", now)
-        circuits[said.name] = said
+    who = head_of(message)[:3]
+    if isinstance(message, Short):
+        return (yield from _short(message, who, now))
+    circuits: dict[str, Word] = {}
+    abouts: dict[str, About] = {}
+    told: dict[str, Told] = {}
+    latencies: dict[str, Heard] = {}
+    for place, row in enumerate(_rows(message, "circuits")):
+        word, about, more, spread = _plain(row, f"circuits[{place}]", now)
+        circuits[word.name], abouts[word.name], told[word.name] = word, about, more
+        if spread is not None:
+            latencies[word.name] = spread
         if place % STEP == STEP - 1:
             yield
-    return Push(service, instance, worker, interval, True, circuits)
+    return Push(*who, _interval(message), True, circuits, (), latencies, abouts, told=told)
+
+
+def _interval(fields: Mapping[str, Any]) -> float:
+    return min(max(number(fields, "interval", "", 5.0), 0.5), _LONGEST_INTERVAL)
 
 
 def _rows(body: Mapping[str, object], field: str) -> Sequence[object]:
     rows = body.get(field, ())
     if not isinstance(rows, (list, tuple)):
         raise WireError(f"{field}: a list was expected")
+    return _few(rows, field)
+
+
+def _few(rows: Sequence[_R], field: str) -> Sequence[_R]:
     if len(rows) > MAX_CIRCUITS:
         raise WireError(f"{field}: {len(rows)} are too many, at most {MAX_CIRCUITS} are taken")
     return rows
@@ -116,88 +183,53 @@ def _rows(body: Mapping[str, object], field: str) -> Sequence[object]:
 # --- the short form
 
 
-def _reading_short(
-    body: Mapping[str, Any], who: tuple[str, str, str], interval: float, known: Mapping[str, Said], now: float
-) -> Generator[None, None, Push]:
-    abouts = object_of(body, "about", "")
-    circuits: dict[str, Said] = {}
-    for place, row in enumerate(_rows(body, "rows")):
-        try:
-            said = _short(row, known, abouts, now)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError):
-            raise WireError(f"rows[{place}]: this is no row") from None
-        circuits[said.name] = said
+def _fields(message: Short) -> dict[str, Any]:
+    """All but the rows."""
+    return {name: getattr(message, name) for name in _HEAD}
+
+
+def _short(message: Short, who: tuple[str, str, str], now: float) -> Generator[None, None, Push]:
+    fields = _fields(message)
+    circuits: dict[str, Word] = {}
+    latencies: dict[str, Heard] = {}
+    for place, word in enumerate(_few(message.rows, "rows")):
+        # A copy, for what was parsed would keep the whole message.
+        raw, word.periods = bytes(word.periods), NO_RAW
+        if raw != b"[]":
+            try:
+                spread = heard(raw, now)
+            except ValueError:
+                raise WireError(f"rows[{place}]: this is no row") from None
+            if spread is not None:
+                latencies[word.name] = spread
+        if word.held or word.kinds or len(word.error) > MAX_ERROR:
+            _cut(word)
+        circuits[word.name] = word
         if place % STEP == STEP - 1:
             yield
-    changed = {
-        one: _about(about, f"about.{name[:50]}.")
-        for name, about in abouts.items()
-        if name not in circuits and (one := known.get(name)) is not None
-    }
-    told = {name: _settings(rows) for name, rows in object_of(body, "settings", "").items()}
-    yield
-    for name, why in object_of(body, "why", "").items():
-        if (said_now := circuits.get(name)) is not None:
-            said_now.why = why_of(why)
-    # From here on all makes sense.
-    for one, about in changed.items():
-        one.about = about
-    for name, rows in told.items():
-        if (known_one := circuits.get(name) or known.get(name)) is not None:
-            known_one.settings = rows
-    gone = body.get("gone", ())
-    names = tuple(one for one in gone if isinstance(one, str)) if isinstance(gone, (list, tuple)) else ()
-    full = body.get("full") is True and body.get("more") is not True
-    return Push(*who, interval, full, circuits, names, _balanced(body.get("balancer")), short=True)
-
-
-def _short(row: Any, known: Mapping[str, Said], abouts: Mapping[str, object], now: float) -> Said:
-    name = row[brief.NAME]
-    if type(name) is not str or not 0 < len(name) <= MAX_NAME:
-        raise ValueError(name)
-    before = known.get(name)
-    about = abouts.get(name)
-    if about is not None:
-        said = Said(name, _about(about, f"about.{name[:50]}."))
-    else:
-        said = Said(name, before.about if before is not None else ABOUT)
-    said.state = _LETTERS[row[brief.STATE]]
-    said.turned_at = now - real(row[brief.SINCE])
-    retry = row[brief.RETRY_IN]
-    said.probe_at = None if retry is None else now + real(retry)
-    said.counts = tuple(whole(row[brief.COUNTS], len(COUNTS)))
-    good, said.bad, said.slow = whole(row[brief.JUDGED], 3)
-    said.calls = good + said.bad
-    said.in_flight, said.trials = whole(row[brief.IN_FLIGHT : brief.TRIALS + 1], 2)
-    success, failure, timeout, excluded, _, refused, rejected = said.counts[:7]
-    said.rate = (success + failure + timeout + excluded + refused + rejected) / (said.about.window or 1.0)
-    error = row[brief.ERROR]
-    said.last_error = error[:MAX_ERROR] if type(error) is str else ""
-    if row[brief.MODE]:
-        said.hold = _hold(row[brief.MODE])
-    old = before.periods if before is not None else ()
-    if fresh := row[brief.PERIODS]:
-        new = [Heard(one[0], now, orjson.dumps(one)) for one in fresh[-PERIODS:]]
-        first = real(new[0].number)
-        old = (*[one for one in old if one.number < first and now - one.at < PERIOD_KEPT], *new)[-PERIODS:]
-    said.periods = old
-    if before is not None:
-        said.settings = before.settings
-        said.why = before.why
-    return said
-
-
-def _hold(row: Any) -> Hold:
-    mode, until, reason, by, command = row
-    if mode not in MODES or not all(type(one) is str for one in (reason, by, command)):
-        raise ValueError(mode)
-    return Hold(
-        mode,
-        None if until is None else real(until),
-        reason[:MAX_ERROR],
-        by[:MAX_NAME],
-        command[:MAX_NAME],
+    gone = fields["gone"]
+    return Push(
+        *who,
+        _interval(fields),
+        fields["full"] is True and fields["more"] is not True,
+        circuits,
+        tuple(one for one in gone if isinstance(one, str)) if isinstance(gone, list) else (),
+        latencies,
+        {name: _about(one, f"about.{name[:50]}.") for name, one in object_of(fields, "about", "").items()},
+        {name: _settings(rows) for name, rows in object_of(fields, "settings", "").items()},
+        {name: why_of(why) for name, why in object_of(fields, "why", "").items()},
+        balanced=_balanced(fields["balancer"]),
     )
+
+
+def _cut(word: Word) -> None:
+    """Texts no longer than they are kept."""
+    word.error = word.error[:MAX_ERROR]
+    if held := word.held:
+        texts = held.reason[:MAX_ERROR], held.by[:MAX_NAME], held.command[:MAX_NAME]
+        word.held = Hold(held.mode, held.until, *texts)
+    if word.kinds:
+        word.kinds = [Kind(one.name[:MAX_KIND], one.n) for one in word.kinds[:MAX_KINDS]]
 
 
 def _about(value: object, at: str) -> About:
@@ -231,7 +263,8 @@ def _settings(value: object) -> tuple[tuple[str, ...], ...]:
 
 
 def why_of(value: object) -> dict[str, Any] | None:
-    """Why it turned: ``rule``, ``value``, ``limit``, ``calls`` and ``text``."""
+    """Why it turned: ``rule``, ``value``, ``limit``, ``calls`` and ``text``; ``by`` and ``reason`` of a
+    person."""
     if not isinstance(value, Mapping):
         return None
     found: dict[str, Any] = {}
@@ -240,6 +273,9 @@ def why_of(value: object) -> dict[str, Any] | None:
         found[name] = one if type(one) in (int, float) and abs(one) <= BIGGEST else None  # type: ignore[arg-type]
     found["rule"] = str(value.get("rule") or "")[:50]
     found["text"] = str(value.get("text") or "")[:MAX_ERROR]
+    for name, most in (("by", MAX_NAME), ("reason", MAX_ERROR)):
+        if isinstance(value.get(name), str):
+            found[name] = value[name][:most]
     return found
 
 
@@ -274,43 +310,48 @@ def _instance(one: Mapping[str, Any]) -> Mapping[str, Any]:
 # --- the plain form
 
 
-def _plain(row: object, where: str, now: float) -> Said:
+def _plain(row: object, where: str, now: float) -> tuple[Word, About, Told, Heard | None]:
     if not isinstance(row, Mapping):
         raise WireError(f"{where}: an object was expected")
     at = where + "."
     state = text(row, "state", at) or "closed"
     if state not in STATES:
         raise WireError(f"{at}state: one of {', '.join(sorted(STATES))} was expected")
-    mode = text(row, "mode", at) or "auto"
+    mode: Any = text(row, "mode", at) or "auto"
     if mode not in MODES:
         raise WireError(f"{at}mode: one of {', '.join(sorted(MODES))} was expected")
     counts = object_of(row, "counts", at)
-    latency = object_of(row, "latency", at)
-    said = Said(text(row, "name", at, required=True), _about(row, at))
-    said.state = state
-    said.turned_at = now - number(row, "since", at)
-    retry = optional(row, "retry_in", at)
-    said.probe_at = None if retry is None else now + retry
-    said.counts = [int(number(counts, name, at + "counts.")) for name in COUNTS]
-    said.calls = int(number(row, "calls", at))
-    said.rate = number(row, "rate", at)
-    said.in_flight = int(number(row, "in_flight", at))
-    said.latency = {name: number(latency, name, at + "latency.") for name in _LATENCIES if name in latency}
-    said.periods = _packed(row.get("histogram"), said.latency, at, now)
-    said.last_error = text(row, "last_error", at, most=None)[:MAX_ERROR]
-    said.hold = Hold(
+    shares = object_of(row, "latency", at)
+    latency = {name: number(shares, name, at + "latency.") for name in _LATENCIES if name in shares}
+    hold = Hold(
         mode,
         optional(row, "mode_until", at),
         text(row, "mode_reason", at, most=None)[:MAX_ERROR],
         text(row, "mode_by", at, most=None)[:MAX_NAME],
         text(row, "command", at),
     )
-    return said
+    kinds = object_of(row, "kinds", at)
+    word = Word(
+        text(row, "name", at, required=True),
+        _LETTER[state],
+        number(row, "since", at),
+        optional(row, "retry_in", at),
+        Counts(*[int(number(counts, name, at + "counts.")) for name in COUNTS]),
+        Judged(int(number(row, "calls", at)), 0, 0),
+        int(number(row, "in_flight", at)),
+        0,
+        NO_RAW,
+        text(row, "last_error", at, most=None)[:MAX_ERROR],
+        hold,
+        [Kind(str(one)[:MAX_KIND], int(number(kinds, one, at + "kinds."))) for one in [*kinds][:MAX_KINDS]],
+    )
+    spread = _packed(row.get("histogram"), latency, at, now)
+    return word, _about(row, at), Told(number(row, "rate", at), latency), spread
 
 
-def _packed(value: object, latency: Mapping[str, float], at: str, now: float) -> tuple[Heard, ...]:
+def _packed(value: object, latency: Mapping[str, float], at: str, now: float) -> Heard | None:
     if not value:
-        return ()
+        return None
     if not isinstance(value, (list, tuple)) or len(value) > MAX_BUCKETS:
         raise WireError(f"{at}histogram: a list of at most {MAX_BUCKETS} pairs was expected")
     for pair in value:
@@ -321,8 +362,10 @@ def _packed(value: object, latency: Mapping[str, float], at: str, now: float) ->
     except ValueError as error:
         raise WireError(f"{at}histogram: {error}") from None
     lowest, counts = histogram.dense()
+    if not any(counts):
+        return None
     mean = latency.get("mean")
     total = mean * len(histogram) if mean else histogram.total
     # The exact maximum came along; the one of a histogram is only its highest bucket.
-    period = Period(lowest, counts, total, latency.get("max") or histogram.longest)
-    return (Heard(0, now, period=period),)
+    longest = latency.get("max") or histogram.longest
+    return Heard(0, now, b"", (period(0, lowest, counts, total, longest),))

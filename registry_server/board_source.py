@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from resilient.clock import Clock
-from resilient.model import Action, Status
+from resilient.model import Status
 
 from .board import Board
+from .board_words import asked_of, said_of, why_of
+from .counting import counted_of
 from .expiry import Lease
 from .feed.actions import Actions
 from .foreign_rows import ForeignRows
-from .records import Cause, Change, Record
+from .nodes import Nodes
+from .records import Cause, Change
 from .registry import Registry
 from .slices import sliced
 from .views import Views
@@ -22,24 +25,8 @@ Heard = Callable[[str, Mapping[str, Any]], None]
 
 #: With more instances than this, the age of a service's oldest heartbeat is looked up now and then (s).
 MANY, SELDOM = 2000, 10.0
-#: Different zones and versions counted for one service.
-_MOST_KINDS = 200
-_MOST_TEXT = 100
 #: Notes of what operators did that are kept for showing.
 _MOST_NOTES = 10_000
-
-_KINDS = {
-    Status.UP: "up",
-    Status.STARTING: "starting",
-    Status.OUT_OF_SERVICE: "out",
-    Status.DOWN: "down",
-}
-_TURNED = {
-    Status.UP: "instance_up",
-    Status.STARTING: "instance_starting",
-    Status.OUT_OF_SERVICE: "instance_out_of_service",
-    Status.DOWN: "instance_down",
-}
 
 
 class UiSource:
@@ -52,6 +39,7 @@ class UiSource:
         foreign: ForeignRows,
         views: Views,
         actions: Actions,
+        nodes: Nodes,
         *,
         url: Callable[[], str],
         replicas: Callable[[], tuple[list[str], list[str]]],
@@ -61,6 +49,7 @@ class UiSource:
         self._foreign = foreign
         self._views = views
         self._actions = actions
+        self._nodes = nodes
         self._url = url
         self._replicas = replicas
         self._clock: Clock = registry.clock
@@ -92,7 +81,7 @@ class UiSource:
                 continue
             counted = self._counted.get(name)
             if counted is None:
-                counted = self._counted[name] = _count(name, leases)
+                counted = self._counted[name] = counted_of(name, leases)
             late: dict[str, int] = {}
             if len(leases) <= MANY:
                 oldest = now
@@ -150,6 +139,17 @@ class UiSource:
         leases = self._registry.table.leases(name)
         return [(id, max(0.0, now - lease.renewed)) for id, lease in leases.items()]
 
+    def names(self) -> list[str]:
+        """All services, in alphabetical order."""
+        return self._views.names()
+
+    def entries(self, name: str) -> Iterator[tuple[str, str, str, bool, Mapping[str, str]]]:
+        """A service's instances in short: id, address, status, late, metadata."""
+        table = self._registry.table
+        for lease in tuple(table.leases(name).values()):
+            one = lease.record.instance
+            yield one.id, one.url, one.status.value, table.is_late(lease), one.metadata
+
     # --- circuits
 
     def circuits(self) -> Iterator[Mapping[str, Any]]:
@@ -174,6 +174,10 @@ class UiSource:
         """The rates of the last ``seconds``."""
         return self._board.history(caller, name, seconds)
 
+    async def rates(self, seconds: int) -> Mapping[str, list[float | None]]:
+        """Calls per second towards each service, the last ``seconds``, one point for each."""
+        return await sliced(self._board.rates(seconds))
+
     def balancer(self, caller: str, target: str) -> list[Row]:
         """What the caller's balancers make of the target's instances."""
         return self._board.balanced(caller, target)
@@ -190,6 +194,7 @@ class UiSource:
             "protection": {"enabled": policy.enabled, "suspicious": registry.preservation.suspicious},
             "beats_limit": round(1.0 - policy.share, 4),
         }
+        row["peers"] = self._nodes.told(row["peers"])
         if registry.preservation.active:
             zones: dict[str, int] = {}
             for lease in registry.table.late():
@@ -197,6 +202,14 @@ class UiSource:
                 zones[zone] = zones.get(zone, 0) + 1
             row["late_zones"] = zones
         return row
+
+    def lags(self) -> Mapping[str, Any]:
+        """How far behind each peer was over the last quarter of an hour, by its URL."""
+        return self._nodes.past()
+
+    async def difference(self, peer: str) -> Mapping[str, Any] | None:
+        """In which entries a peer's list differs from ours."""
+        return await self._nodes.difference(peer)
 
     def changes(self) -> list[Row]:
         """What happened before anybody listened, newest first."""
@@ -257,23 +270,15 @@ class UiSource:
             self._told_of_actions()
 
     def _told_of_actions(self) -> None:
-        fresh = []
-        for row in self._actions.changes():
-            if row["command"] == self._asked:
+        fresh: list[Row] = []
+        for row in self._actions.rows():
+            if row["id"] == self._asked:
                 break
             fresh.append(row)
         self._asked = self._actions.newest
         for row in reversed(fresh):
-            self._happened(
-                "circuit_command",
-                at=row["at"],
-                service=row["service"],
-                instance=row["instance"],
-                text=row["text"],
-                by=row["by"],
-                reason=row["reason"],
-                until=row["until"],
-            )
+            target = self._board.target(str(row["service"]), str(row["circuit"]))
+            self._happened("circuit_command", **asked_of(row, target))
 
     def _happened(self, kind: str, **row: Any) -> None:
         self.tell("change", {"kind": kind, "at": self._clock.time(), **row})
@@ -290,7 +295,7 @@ class UiSource:
             self.tell("change", {**row, "at": self._clock.time()})
 
     def _row_of(self, change: Change) -> Row | None:
-        found = _words(change)
+        found = said_of(change)
         if found is None:
             return None
         kind, text, by = found
@@ -326,9 +331,10 @@ class UiSource:
                 "at": turn["at"],
                 "subject": f"{turn['service']}/{turn.get('target') or ''}:{turn['name']}",
                 "service": turn["service"],
-                "text": str(why.get("text") or f"{turn['before']} to {after}"),
+                "text": why_of(why) or f"{turn['before']} to {after}",
                 "by": turn.get("by") or "circuit",
                 "reason": turn.get("reason") or "",
+                "until": turn.get("until"),
                 "before": turn["before"],
                 "status": after,
             },
@@ -339,59 +345,3 @@ class UiSource:
         if len(self.notes) >= _MOST_NOTES:
             del self.notes[next(iter(self.notes))]
         self.notes[service, id] = note
-
-
-def _count(name: str, leases: Mapping[str, Lease]) -> Row:
-    counts = dict.fromkeys(("up", "late", "starting", "out", "down", "unknown"), 0)
-    zones: dict[str, int] = {}
-    versions: dict[str, int] = {}
-    renew = ttl = want = 0.0
-    overridden = 0
-    for lease in leases.values():
-        record: Record = lease.record
-        instance = record.instance
-        counts[_KINDS.get(instance.status, "unknown")] += 1
-        _more(zones, instance.zone, instance.status is Status.UP)
-        if version := instance.metadata.get("version"):
-            _more(versions, version[:_MOST_TEXT])
-        overridden += record.override is not Status.UNKNOWN
-        renew, ttl = max(renew, instance.renew_every), max(ttl, lease.duration)
-        want += 60.0 / max(instance.renew_every, 0.1)
-    return {
-        "name": name,
-        "total": len(leases),
-        **counts,
-        "overridden": overridden,
-        "zones": zones,
-        "versions": versions,
-        "renew": round(renew, 1),
-        "ttl": round(ttl, 1),
-        "want": want,
-    }
-
-
-def _more(counts: dict[str, int], name: str, n: int = 1) -> None:
-    if name in counts or len(counts) < _MOST_KINDS:
-        counts[name] = counts.get(name, 0) + n
-
-
-def _words(change: Change) -> tuple[str, str, str] | None:
-    """Kind, sentence and actor of a change; None for what nobody wants to read."""
-    record = change.record
-    cause, status = record.cause, record.instance.status
-    if change.action is Action.DELETED:
-        if cause is Cause.CANCELLED:
-            return "removed", "signed out", "instance"
-        return "expired", "removed: its lease ran out", "registry"
-    if cause is Cause.OVERRIDE:
-        return "override_set", f"set to {status.value}", "operator"
-    if cause is Cause.OVERRIDE_REMOVED:
-        return "override_removed", f"the operator's status was taken back, now {status.value}", "operator"
-    if change.before is None:
-        return "registered", f"registered, {status.value}", "instance"
-    if change.before is not status:
-        kind = _TURNED.get(status, "instance_unknown")
-        return kind, f"said it is {status.value}, was {change.before.value}", "instance"
-    if cause is Cause.METADATA:
-        return "metadata", "its metadata changed", "instance"
-    return "registered_again", "registered again", "instance"

@@ -13,7 +13,8 @@ import orjson
 
 from resilient.errors import WireError
 
-from .board_wire import BIGGEST, COUNTS, MAX_NAME
+from .board_periods import BIGGEST
+from .board_wire import COUNTS, MAX_NAME
 
 Row = dict[str, Any]
 #: Circuits of one stream, and over all streams.
@@ -199,7 +200,15 @@ class ForeignRows:
         if not words:
             return None
         hosts = [_host(instance, one, now, wall) for instance, one in list(words.items())[:500]]
-        return {"hosts": hosts, "settings": [], "why": None, "turns": [], "errors": [], "trials": None}
+        return {
+            "hosts": hosts,
+            "settings": [],
+            "why": None,
+            "turns": [],
+            "errors": [],
+            "failures": [],
+            "trials": None,
+        }
 
 
 def _host(instance: str, one: Word, now: float, wall: float) -> Row:

@@ -9,6 +9,7 @@ from typing import Any
 from resilient.eureka import json
 
 from .openapi_schemas import SCHEMAS
+from .openapi_ui import READS, UI_SCHEMAS
 from .views import product_version
 
 _Row = dict[str, Any]
@@ -207,6 +208,34 @@ _PATHS: _Row = {
 }
 
 
+#: Paths below ``/ui``.
+_PAGES = "Pages"
+
+
+def _read(title: str, schema: str, parameters: dict[str, str], path: str) -> _Row:
+    named = [_path(name, f"The {name}.") for name in ("name", "id") if "{" + name + "}" in path]
+    asked = [_query(name, meaning, _TEXT) for name, meaning in parameters.items()]
+    answers = {"200": _json(title + ".", _ref(schema)), **({"404": _NOT_THERE} if named else {})}
+    text = "For the web UI; it may change with it. Moments are milliseconds since the epoch."
+    return {"get": {**_get(title, text, answers, [*named, *asked]), "tags": [_PAGES]}}
+
+
+_UI: _Row = {
+    **{f"/ui/data/{path}": _read(*found, path) for path, found in READS.items()},
+    "/ui/act/{what}": {
+        "post": {
+            "summary": "Do something, as a person on a page would",
+            "description": "`what` is out-of-service, back, override, deregister or circuit. Needs this "
+            "server's `Origin`, the header `Resilient-Action: 1`, and the token or a page on its machine.",
+            "tags": [_PAGES],
+            "parameters": [_path("what", "The action.")],
+            "requestBody": _body("UiAct"),
+            "responses": {"202": _json("Begun.", _ref("UiBegun")), "default": _ERROR},
+        }
+    },
+}
+
+
 def description() -> _Row:
     """The whole document."""
     return {
@@ -221,9 +250,9 @@ def description() -> _Row:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"bearer": []}, {"basic": []}],
-        "paths": _PATHS,
+        "paths": {**_PATHS, **_UI},
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **UI_SCHEMAS},
             "responses": {"Error": _json("Refused; `message` says why.", _ref("Error"))},
             "headers": {
                 "Resilient-Position": {

@@ -6,41 +6,28 @@ from typing import Any
 
 from .board_wire import COUNTS, MAX_CIRCUITS, STATES
 from .feed.actions import ACTIONS, LONGEST
+from .openapi_words import (
+    NUMBER,
+    POSITIVE,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    list_of,
+    maps,
+    object_,
+    or_null,
+    ref,
+    says,
+)
 from .renewals import MOST_ROWS
 
 _Row = dict[str, Any]
 
-_TEXT: _Row = {"type": "string"}
-_WHOLE: _Row = {"type": "integer", "minimum": 0}
-_NUMBER: _Row = {"type": "number"}
-_POSITIVE: _Row = {"type": "number", "minimum": 0}
-_SWITCH: _Row = {"type": "boolean"}
-_TEXTS: _Row = {"type": "array", "items": _TEXT}
-_PLACES: _Row = {"type": "array", "items": _WHOLE}
+_PLACES: _Row = {"type": "array", "items": WHOLE}
 _SERIES: _Row = {"type": "array", "items": {"type": ["number", "null"]}}
 _STATUS: _Row = {"enum": ["UP", "DOWN", "STARTING", "OUT_OF_SERVICE", "UNKNOWN"]}
 _MODE: _Row = {"type": "string", "description": "open, closed or auto; empty if the process did not say."}
-
-
-def _says(schema: _Row, description: str) -> _Row:
-    return {**schema, "description": description}
-
-
-def _or_null(schema: _Row, description: str = "") -> _Row:
-    found: _Row = (
-        {"type": [schema["type"], "null"]} if "type" in schema else {"enum": [*schema["enum"], None]}
-    )
-    found.update({key: value for key, value in schema.items() if key not in ("type", "enum")})
-    return _says(found, description) if description else found
-
-
-def _object(properties: _Row, optional: tuple[str, ...] = (), *, closed: bool = True) -> _Row:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-        **({"additionalProperties": False} if closed else {}),
-    }
 
 
 def _asked(properties: _Row, *required: str) -> _Row:
@@ -48,150 +35,165 @@ def _asked(properties: _Row, *required: str) -> _Row:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
-def _map(schema: _Row) -> _Row:
-    return {"type": "object", "additionalProperties": schema}
-
-
 _INSTANCE: _Row = {
-    "id": _TEXT,
-    "url": _says(_TEXT, "Where to call it, without a slash at the end."),
-    "status": _says(_STATUS, "The status in force."),
-    "own_status": _says(_STATUS, "What the instance said last."),
-    "overridden": _or_null(_STATUS, "An operator's word on it."),
-    "zone": _TEXT,
-    "metadata": _map(_TEXT),
-    "registered_at": _NUMBER,
-    "renewed_ago": _says(_NUMBER, "Seconds since its last sign of life."),
-    "expires_in": _says(_NUMBER, "Seconds until its lease runs out; negative if it has."),
-    "late": _says(_SWITCH, "Heartbeats are missing."),
-    "confirmed": _says(_SWITCH, "It was heard since this registry started."),
+    "id": TEXT,
+    "url": says(TEXT, "Where to call it, without a slash at the end."),
+    "status": says(_STATUS, "The status in force."),
+    "own_status": says(_STATUS, "What the instance said last."),
+    "overridden": or_null(_STATUS, "An operator's word on it."),
+    "zone": TEXT,
+    "metadata": maps(TEXT),
+    "registered_at": NUMBER,
+    "renewed_ago": says(NUMBER, "Seconds since its last sign of life."),
+    "expires_in": says(NUMBER, "Seconds until its lease runs out; negative if it has."),
+    "late": says(SWITCH, "Heartbeats are missing."),
+    "confirmed": says(SWITCH, "It was heard since this registry started."),
 }
-_COUNTS: _Row = _object(dict.fromkeys(COUNTS, _WHOLE))
+_COUNTS: _Row = object_(dict.fromkeys(COUNTS, WHOLE))
 _ACTION: _Row = {"enum": list(ACTIONS)}
 
 SCHEMAS: _Row = {
-    "Error": _object(
-        {
-            "error": _object(
-                {"code": _says(_TEXT, "A word for programs."), "message": _says(_TEXT, "For people.")}
-            )
-        }
+    "Error": object_(
+        {"error": object_({"code": says(TEXT, "A word for programs."), "message": says(TEXT, "For people.")})}
     ),
-    "Instance": _object(_INSTANCE),
-    "PlacedInstance": _object({"service": _TEXT, **_INSTANCE}),
-    "Service": _object(
-        {"name": _TEXT, "instances": {"type": "array", "items": {"$ref": "#/components/schemas/Instance"}}}
+    "Instance": object_(_INSTANCE),
+    "PlacedInstance": object_({"service": TEXT, **_INSTANCE}),
+    "Service": object_(
+        {"name": TEXT, "instances": {"type": "array", "items": {"$ref": "#/components/schemas/Instance"}}}
     ),
-    "Change": _object(
+    "Change": object_(
         {
-            "number": _says(
-                _WHOLE, "Counts changes; for an action on circuits, that of the change before it."
-            ),
-            "at": _NUMBER,
+            "number": says(WHOLE, "Counts changes; for an action on circuits, that of the change before it."),
+            "at": NUMBER,
             "action": {"enum": ["ADDED", "MODIFIED", "DELETED", "CIRCUIT"]},
-            "cause": _TEXT,
-            "service": _TEXT,
-            "instance": _says(_TEXT, "Empty for an action on all instances of a service."),
-            "status": _says(_TEXT, "The status since then; empty for an action on circuits."),
-            "before": _says(_STATUS, "The status until then."),
-            "text": _says(_TEXT, "What happened, in words."),
-            "command": _says(_TEXT, "Of an action on circuits: its id."),
-            "by": _says(_TEXT, "Of an action on circuits: who asked."),
-            "reason": _says(_TEXT, "Of an action on circuits: why."),
-            "until": _or_null(_NUMBER, "Of an action on circuits: when it ends."),
+            "cause": TEXT,
+            "service": TEXT,
+            "instance": says(TEXT, "Empty for an action on all instances of a service."),
+            "status": says(TEXT, "The status since then; empty for an action on circuits."),
+            "before": says(_STATUS, "The status until then."),
+            "text": says(TEXT, "What happened, in words."),
+            "command": says(TEXT, "Of an action on circuits: its id."),
+            "by": says(TEXT, "Of an action on circuits: who asked."),
+            "reason": says(TEXT, "Of an action on circuits: why."),
+            "until": or_null(NUMBER, "Of an action on circuits: when it ends."),
         },
         ("before", "command", "by", "reason", "until"),
     ),
-    "Node": _object(
+    "Peer": object_(
         {
-            "id": _says(_TEXT, "A random one of this process; the first part of every position."),
-            "position": _TEXT,
-            "ready": _says(_SWITCH, "Reads are answered."),
-            "mode": _says({"enum": ["normal", "preserving"]}, "preserving: silent instances are kept."),
-            "reason": _TEXT,
-            "preserving_for": _or_null(_NUMBER),
-            "warnings": _says(_TEXTS, "What somebody should know, in sentences."),
-            "zone": _TEXT,
-            "peers": {"type": "array", "items": {"type": "object"}},
-            "counts": _object(
-                {"services": _WHOLE, "instances": _WHOLE, "late": _WHOLE, "statuses": _map(_WHOLE)},
-                closed=False,
+            "url": TEXT,
+            "well": says(SWITCH, "It took what was told last, or answered when it was last asked."),
+            "problem": TEXT,
+            "last_batch_at": or_null(NUMBER),
+            "queue": says(WHOLE, "Changes that wait to be told."),
+            "lag": says(
+                NUMBER, "Seconds for which it has not been told the oldest of what it does not know."
             ),
-            "uptime_seconds": _NUMBER,
-            "heartbeats_per_minute": _WHOLE,
-            "version": _TEXT,
-        },
-        closed=False,
+            "skipped": says(WHOLE, "Heartbeats that were given up."),
+            "lost": says(WHOLE, "Changes that were given up."),
+            "refused": says(WHOLE, "Changes that it would not take."),
+        }
     ),
-    "Circuit": _object(
+    "Node": object_(
         {
-            "service": _says(_TEXT, "Who calls."),
-            "name": _TEXT,
-            "group": _TEXT,
-            "target": _or_null(_TEXT, "Who is called."),
-            "state": _says({"enum": sorted(STATES)}, "The worst over the processes."),
-            "on": _says(_WHOLE, "Processes in that state."),
-            "of": _says(_WHOLE, "Processes that have this circuit."),
-            "states": _map(_WHOLE),
-            "since": _NUMBER,
-            "retry_in": _or_null(_NUMBER),
-            "window": _NUMBER,
+            "id": says(TEXT, "A random one of this process; the first part of every position."),
+            "position": TEXT,
+            "ready": says(SWITCH, "Reads are answered."),
+            "mode": says({"enum": ["normal", "preserving"]}, "preserving: silent instances are kept."),
+            "reason": TEXT,
+            "preserving_for": or_null(NUMBER),
+            "warnings": says(TEXTS, "What somebody should know, in sentences."),
+            "zone": TEXT,
+            "peers": list_of(ref("Peer")),
+            "counts": object_(
+                {"services": WHOLE, "instances": WHOLE, "late": WHOLE, "statuses": maps(WHOLE)}
+            ),
+            "restored": says(WHOLE, "Instances read from the snapshot."),
+            "unconfirmed": says(WHOLE, "Of these, not heard from since."),
+            "snapshot": or_null(object_({"written_at": or_null(NUMBER), "problem": TEXT})),
+            "stalls": or_null(maps(NUMBER), "How long the event loop was kept, in ms."),
+            "time": says(NUMBER, "Its clock, in seconds since the epoch."),
+            "uptime_seconds": NUMBER,
+            "heartbeats_per_minute": WHOLE,
+            "version": TEXT,
+        }
+    ),
+    "Circuit": object_(
+        {
+            "service": says(TEXT, "Who calls."),
+            "name": TEXT,
+            "group": TEXT,
+            "target": or_null(TEXT, "Who is called."),
+            "state": says({"enum": sorted(STATES)}, "The worst over the processes."),
+            "on": says(WHOLE, "Processes in that state."),
+            "of": says(WHOLE, "Processes that have this circuit."),
+            "states": maps(WHOLE),
+            "since": NUMBER,
+            "retry_in": or_null(NUMBER),
+            "window": NUMBER,
             "counts": _COUNTS,
-            "calls": _WHOLE,
-            "attempts": _WHOLE,
-            "error_rate": _or_null(_NUMBER, "From 0 to 1; null if nothing was attempted."),
-            "rate": _says(_NUMBER, "Calls per second."),
-            "in_flight": _WHOLE,
-            "limit": _or_null(_WHOLE),
-            "latency": _says(_map(_NUMBER), "mean, p50, p90, p95, p99 and max, in seconds."),
-            "merged": _says(_SWITCH, "The quantiles are those of all processes together."),
-            "timeout": _or_null(_NUMBER),
-            "last_error": _TEXT,
-            "min_calls": _WHOLE,
-            "error_threshold": _NUMBER,
+            "calls": WHOLE,
+            "attempts": WHOLE,
+            "error_rate": or_null(NUMBER, "From 0 to 1; null if nothing was attempted."),
+            "rate": says(NUMBER, "Calls per second."),
+            "in_flight": WHOLE,
+            "limit": or_null(WHOLE),
+            "slow_rate": says(NUMBER, "From 0 to 1."),
+            "trials": says(WHOLE, "Trial calls that are under way."),
+            "latency": says(maps(NUMBER), "mean, p50, p90, p95, p99, p995 and max, in seconds."),
+            "merged": says(SWITCH, "The quantiles are those of all processes together."),
+            "timeout": or_null(NUMBER),
+            "last_error": TEXT,
+            "min_calls": WHOLE,
+            "error_threshold": NUMBER,
+            "observe": says(SWITCH, "It only measures."),
             "mode": _MODE,
-            "mode_until": _or_null(_NUMBER),
-            "command": _says(_TEXT, "The last action applied to it."),
-            "processes": _says(_WHOLE, "Processes heard lately."),
-            "silent": _says(_TEXTS, "Processes not heard lately."),
-            "history": _object({"step": _NUMBER, "rate": _SERIES, "failing": _SERIES, "refused": _SERIES}),
+            "mode_until": or_null(NUMBER),
+            "mode_reason": says(TEXT, "Why it is held."),
+            "mode_by": says(TEXT, "Who holds it."),
+            "command": says(TEXT, "The last action applied to it."),
+            "commands": says(maps(TEXT), "The last action of each process."),
+            "processes": says(WHOLE, "Processes heard lately."),
+            "silent": says(TEXTS, "Processes not heard lately."),
+            "history": object_({"step": NUMBER, "rate": _SERIES, "failing": _SERIES, "refused": _SERIES}),
+            "foreign": says(SWITCH, "Known from a Hystrix stream alone."),
         },
-        closed=False,
+        ("commands", "history", "foreign"),
     ),
     "Push": _asked(
         {
-            "service": _says(_TEXT, "Who calls."),
-            "instance": _TEXT,
-            "worker": _says(_TEXT, "Which process of the instance."),
-            "interval": _says(_NUMBER, "Seconds until it will tell again."),
+            "service": says(TEXT, "Who calls."),
+            "instance": TEXT,
+            "worker": says(TEXT, "Which process of the instance."),
+            "interval": says(NUMBER, "Seconds until it will tell again."),
             "circuits": {
                 "type": "array",
                 "maxItems": MAX_CIRCUITS,
                 "items": _asked(
                     {
-                        "name": _TEXT,
-                        "group": _TEXT,
-                        "target": _or_null(_TEXT),
+                        "name": TEXT,
+                        "group": TEXT,
+                        "target": or_null(TEXT),
                         "state": {"enum": sorted(STATES)},
-                        "since": _says(_POSITIVE, "Seconds in this state."),
-                        "retry_in": _or_null(_POSITIVE),
-                        "window": _POSITIVE,
-                        "counts": _map(_WHOLE),
-                        "calls": _WHOLE,
-                        "rate": _POSITIVE,
-                        "in_flight": _WHOLE,
-                        "limit": _or_null(_WHOLE),
-                        "latency": _map(_POSITIVE),
-                        "histogram": _says(
+                        "since": says(POSITIVE, "Seconds in this state."),
+                        "retry_in": or_null(POSITIVE),
+                        "window": POSITIVE,
+                        "counts": maps(WHOLE),
+                        "calls": WHOLE,
+                        "rate": POSITIVE,
+                        "in_flight": WHOLE,
+                        "limit": or_null(WHOLE),
+                        "latency": maps(POSITIVE),
+                        "histogram": says(
                             {"type": ["array", "null"]}, "Pairs of bucket and count, which can be added up."
                         ),
-                        "timeout": _or_null(_POSITIVE),
-                        "last_error": _TEXT,
-                        "min_calls": _WHOLE,
-                        "error_threshold": _POSITIVE,
+                        "timeout": or_null(POSITIVE),
+                        "last_error": TEXT,
+                        "min_calls": WHOLE,
+                        "error_threshold": POSITIVE,
                         "mode": _MODE,
-                        "mode_until": _or_null(_POSITIVE),
-                        "command": _says(_TEXT, "The id of the last action applied to it."),
+                        "mode_until": or_null(POSITIVE),
+                        "command": says(TEXT, "The id of the last action applied to it."),
                     },
                     "name",
                 ),
@@ -200,19 +202,19 @@ SCHEMAS: _Row = {
         "service",
         "instance",
     ),
-    "Wish": _object(
+    "Wish": object_(
         {
-            "service": _says(_TEXT, "Whose circuit: the caller."),
-            "instance": _says(_TEXT, "One of its instances; all that are connected if left out."),
-            "worker": _says(_TEXT, "One process of that instance."),
-            "circuit": _says(_TEXT, "The circuit's name."),
-            "action": _says(_ACTION, "open and close hold it so; auto lets it decide by itself again."),
-            "for": _or_null(
+            "service": says(TEXT, "Whose circuit: the caller."),
+            "instance": says(TEXT, "One of its instances; all that are connected if left out."),
+            "worker": says(TEXT, "One process of that instance."),
+            "circuit": says(TEXT, "The circuit's name."),
+            "action": says(_ACTION, "open and close hold it so; auto lets it decide by itself again."),
+            "for": or_null(
                 {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST},
                 "Seconds until it decides by itself again; of open and close only.",
             ),
-            "reason": _says({"type": "string", "maxLength": 300}, "Why, for the list of changes."),
-            "by": _says(_TEXT, "Who asks, for the list of changes."),
+            "reason": says({"type": "string", "maxLength": 300}, "Why, for the list of changes."),
+            "by": says(TEXT, "Who asks, for the list of changes."),
         },
         ("instance", "worker", "for", "reason", "by"),
     ),
@@ -220,37 +222,37 @@ SCHEMAS: _Row = {
         "type": "array",
         "description": "Service, id, and the instance's own stamp if there is one.",
         "maxItems": MOST_ROWS,
-        "items": {"type": "array", "minItems": 2, "maxItems": 3, "prefixItems": [_TEXT, _TEXT, _WHOLE]},
+        "items": {"type": "array", "minItems": 2, "maxItems": 3, "prefixItems": [TEXT, TEXT, WHOLE]},
     },
-    "Beaten": _object(
+    "Beaten": object_(
         {
-            "unknown": _says(_PLACES, "Rows whose instances are to register, or to register again."),
-            "conflict": _says(_PLACES, "Rows whose stamps make no sense."),
+            "unknown": says(_PLACES, "Rows whose instances are to register, or to register again."),
+            "conflict": says(_PLACES, "Rows whose stamps make no sense."),
         }
     ),
-    "ScrapeTarget": _object(
+    "ScrapeTarget": object_(
         {
-            "targets": _says(_TEXTS, "HOST:PORT, one."),
-            "labels": {"type": "object", "additionalProperties": _TEXT},
+            "targets": says(TEXTS, "HOST:PORT, one."),
+            "labels": {"type": "object", "additionalProperties": TEXT},
         }
     ),
-    "Sent": _object({"id": _TEXT, "delivered": _says(_WHOLE, "Processes it was sent to.")}),
-    "Action": _object(
+    "Sent": object_({"id": TEXT, "delivered": says(WHOLE, "Processes it was sent to.")}),
+    "Action": object_(
         {
-            "id": _TEXT,
-            "at": _NUMBER,
-            "service": _TEXT,
-            "instance": _TEXT,
-            "worker": _TEXT,
-            "circuit": _TEXT,
+            "id": TEXT,
+            "at": NUMBER,
+            "service": TEXT,
+            "instance": TEXT,
+            "worker": TEXT,
+            "circuit": TEXT,
             "action": _ACTION,
-            "for": _or_null(_NUMBER),
-            "until": _or_null(_NUMBER),
-            "reason": _TEXT,
-            "by": _TEXT,
-            "delivered": _WHOLE,
-            "confirmed": _says(_WHOLE, "Processes that said they did it."),
-            "state": _says(
+            "for": or_null(NUMBER),
+            "until": or_null(NUMBER),
+            "reason": TEXT,
+            "by": TEXT,
+            "delivered": WHOLE,
+            "confirmed": says(WHOLE, "Processes that said they did it."),
+            "state": says(
                 {"enum": ["sent", "confirmed", "unconfirmed"]},
                 "unconfirmed: after 30 s, not everybody who got it has said so.",
             ),

@@ -196,7 +196,7 @@ class Tools:
         format, body = await bodies.read_text(request, renewals.MOST_BYTES)
         if format.name != "json":
             raise problem(415, "unsupported-type", "Content-Type must be application/json")
-        return answer(self._views.renew(body))
+        return answer(await self._views.renew(body))
 
     async def _push(self, request: web.Request) -> web.Response:
         format, body = await bodies.read_text(request, bodies.PUSH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -16,6 +16,7 @@ from resilient.telemetry.turbine import Sum, gone
 from resilient.web.problems import problem
 
 from .board_latency import Merged
+from .board_periods import PERIOD_KEPT
 from .board_wire import COUNTS, Said
 
 #: The cluster of everybody; the others are named as the services whose circuits they show.
@@ -102,9 +103,13 @@ class Turbine:
         """The services whose processes have told of circuits."""
         return {process.service for process in self._processes()}
 
-    def frames(self, cluster: str = DEFAULT) -> Iterator[Frame | None]:
-        """One event for each circuit of a cluster; ``None`` after each piece of work in between."""
+    def frames(self, cluster: str = DEFAULT, made: dict[str, _Made] | None = None) -> Iterator[Frame | None]:
+        """One event for each circuit of a cluster; ``None`` after each piece of work in between.
+
+        ``made`` keeps them for the next time: a circuit of which nothing new was told is not added up again.
+        """
         now = self._clock.monotonic()
+        wall = self._clock.time()
         heard: dict[str, list[tuple[Said, float]]] = {}
         for process in list(self._processes()):
             age = now - process.heard_at
@@ -112,22 +117,64 @@ class Turbine:
                 for name, said in process.circuits.items():
                     heard.setdefault(name, []).append((said, age))
                 yield None
+        for name in [one for one in made or () if one not in heard]:
+            del made[name]  # type: ignore[union-attr]
         for name in list(heard):
-            whole = Sum()
-            for said, age in heard.pop(name):
-                whole.add(command(_facts(said, now, self._clock.time() - age)))
-                yield None
-            yield whole.result()
+            found = heard.pop(name)
+            one = None if made is None else made.get(name)
+            if one is None or not one.holds(found, now):
+                whole = Sum()
+                for said, age in found:
+                    whole.add(command(_facts(said, now, wall - age)))
+                    yield None
+                one = _Made(found, whole.result(), now)
+                if made is not None:
+                    made[name] = one
+            yield one.at(found, now, wall)
+
+
+class _Made:
+    """An event, and what it was made of: the same words make the same event, but for moments in it."""
+
+    __slots__ = ("_abouts", "_frame", "_until", "_words")
+
+    def __init__(self, found: Sequence[tuple[Said, float]], frame: Frame, now: float) -> None:
+        self._words = [said.word for said, _ in found]
+        self._abouts = [said.about for said, _ in found]
+        self._frame = frame
+        # Until the oldest latencies in it are too old.
+        ends = (one.at + PERIOD_KEPT for said, _ in found for one in said.periods)
+        self._until = min((end for end in ends if end > now), default=float("inf"))
+
+    def holds(self, found: Sequence[tuple[Said, float]], now: float) -> bool:
+        """Whether nothing new was told."""
+        return (
+            now < self._until
+            and len(found) == len(self._words)
+            and all(
+                said.word is word and said.about is about
+                for (said, _), word, about in zip(found, self._words, self._abouts, strict=True)
+            )
+        )
+
+    def at(self, found: Sequence[tuple[Said, float]], now: float, wall: float) -> Frame:
+        """The event of this moment."""
+        frame = self._frame
+        frame["currentTime"] = int((wall - min([age for _, age in found])) * 1000)
+        probes = [said.probe_at - now for said, _ in found if said.probe_at is not None]
+        frame["x_openForMs"] = int(max(0.0, *probes) * 1000 + 1e-6) if probes else 0
+        return frame
 
 
 def _source(turbine: Turbine, cluster: str) -> Callable[[], Iterator[Frame | None]]:
     """The events of a cluster, moment for moment; what was there and is no more is told for a while."""
     left: dict[str, tuple[Frame, float]] = {}
+    made: dict[str, _Made] = {}
 
     def source() -> Iterator[Frame | None]:
         now = turbine._clock.monotonic()
         here = set[str]()
-        for frame in turbine.frames(cluster):
+        for frame in turbine.frames(cluster, made):
             if frame is not None:
                 here.add(frame["name"])
                 left[frame["name"]] = (gone(frame), now + _FAREWELL)

@@ -19,6 +19,7 @@ from .feed.actions import Actions
 from .peers.cluster import Cluster
 from .records import Cause, Change
 from .registry import Registry
+from .slices import sliced
 from .snapshots_file import Keeper
 
 Row = dict[str, object]
@@ -112,9 +113,9 @@ class Views:
         """Every circuit of every caller."""
         return self._board.view()
 
-    def renew(self, body: bytes) -> dict[str, list[int]]:
+    async def renew(self, body: bytes) -> dict[str, list[int]]:
         """The one thing here that changes something: heartbeats, see :func:`.renewals.renew`."""
-        return renewals.renew(self._registry, body)
+        return await sliced(renewals.renew(self._registry, body))
 
     def node(self) -> Row:
         """This registry itself: ``mode`` is ``normal`` or ``preserving``, ``reason`` says why.
@@ -146,6 +147,7 @@ class Views:
             if self._keeper is None
             else {"written_at": self._keeper.written_at, "problem": self._keeper.problem},
             "stalls": None if self._stalls is None else self._stalls.view(),
+            "time": round(registry.clock.time(), 3),
             "uptime_seconds": round(registry.uptime(), 3),
             "heartbeats_per_minute": registry.heartbeats_per_minute(),
             "version": self._version,

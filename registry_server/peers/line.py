@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 from yarl import URL
@@ -11,8 +13,8 @@ from yarl import URL
 from resilient.background import off_loop
 from resilient.errors import WireError
 from resilient.eureka import json
-from resilient.eureka.json import read_applications
 from resilient.eureka.limits import READING
+from resilient.eureka.long import read_long
 from resilient.model import Instance
 from resilient.settings import RegistryAddress
 
@@ -71,15 +73,19 @@ class Line:
 
     async def id(self) -> str:
         """The random id of a registry of our make; ``""`` for any other. Trouble if nobody answers."""
+        id = (await self.node()).get("id")
+        return id if isinstance(id, str) else ""
+
+    async def node(self) -> Mapping[str, object]:
+        """What a registry of our make says of itself; nothing for any other. Trouble if nobody answers."""
         status, body = await self._ask("GET", f"{self.address.root}/resilient/v1/node", most=LARGEST_PAGE)
         if status != 200:
-            return ""
+            return {}
         try:
             found = json.parse(body, READING)
         except WireError:
-            return ""
-        id = found.get("id") if isinstance(found, dict) else None
-        return id if isinstance(id, str) else ""
+            return {}
+        return found if isinstance(found, dict) else {}
 
     async def everything(self) -> tuple[int, list[Instance]]:
         """The status of its answer, and all instances it lists; Trouble if it does not answer."""
@@ -88,9 +94,9 @@ class Line:
             return status, []
         try:
             if len(body) < _PARSE_HERE:
-                page = read_applications(body)
+                page = read_long(body, most=LARGEST_LIST)
             else:
-                page = await off_loop(read_applications, body)
+                page = await off_loop(partial(read_long, body, most=LARGEST_LIST))
         except WireError as error:
             raise Trouble(f"its list makes no sense: {error}") from None
         return status, [instance for _, instance in page.entries]

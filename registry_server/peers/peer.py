@@ -69,8 +69,10 @@ class Peer:
 
     @property
     def lag(self) -> float:
-        """Seconds for which the oldest news has been waiting."""
-        waiting = [moment for moment in (self.backlog.oldest, self._sending) if moment is not None]
+        """Seconds for which the peer has not been told the oldest of what it does not know."""
+        # What grew too old to be told is still not known there, so while it takes nothing that moment stands.
+        untold = self._down_since if self.queue or self._behind else None
+        waiting = [one for one in (self.backlog.oldest, self._sending, untold) if one is not None]
         return max(0.0, self._registry.clock.monotonic() - min(waiting)) if waiting else 0.0
 
     def tell(self, item: Item, keep: float) -> None:

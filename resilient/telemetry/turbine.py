@@ -47,7 +47,8 @@ class Sum:
         alike = self._alike
         if (
             len(alike) == self._hosts < _MOST_ALIKE
-            and frame.get("reportingHosts") == 1
+            and type(hosts := frame.get("reportingHosts")) is int
+            and hosts == 1
             and self._first.keys() == frame.keys()
         ):
             alike.append(frame)
@@ -94,8 +95,10 @@ class Sum:
 
     def _same(self, field: str, column: Sequence[Any], value: Any) -> bool:
         """Add values that are all of one plain kind. Whether they are."""
+        if field in _LATEST:
+            return False
         kinds = set(map(type, column))
-        if kinds == {int} and field not in _LATEST:
+        if kinds == {int}:
             if field.startswith(_PROPERTY):
                 if column.count(value) < len(column):
                     return False

@@ -352,8 +352,8 @@ def test_a_mode_that_nobody_has_is_refused(board):
 
 
 def test_every_count_of_a_snapshot_is_carried(board):
-    from resilient.circuits.circuit import _COUNTED
+    from resilient.circuits.snapshot import COUNTED
 
-    counts = dict.fromkeys(_COUNTED, 1)
+    counts = dict.fromkeys(COUNTED, 1)
     board.put(push("shop-1", snapshot(counts=counts)))
     assert only(board)["counts"] == counts

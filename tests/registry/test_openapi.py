@@ -74,7 +74,7 @@ async def test_what_is_served_is_described_and_the_other_way_round() -> None:
         served = {
             (route.method.lower(), re.sub(r"\{(\w+)[^}]*\}", r"{\1}", resource.canonical))
             for resource in wire.registry.app.router.resources()
-            if resource.canonical.startswith("/resilient")
+            if resource.canonical.startswith(("/resilient", "/ui/data", "/ui/act"))
             for route in resource
             if route.method != "HEAD"
         }
@@ -83,7 +83,8 @@ async def test_what_is_served_is_described_and_the_other_way_round() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path, one in SPEC["paths"].items() if "get" in one and path != FEED]
+    "path",
+    [path for path, one in SPEC["paths"].items() if "get" in one and path != FEED and path[:4] != "/ui/"],
 )
 async def test_every_read_answers_as_described(bare: Wire, path: str) -> None:
     await busy(bare)
@@ -121,6 +122,31 @@ async def test_every_write_answers_as_described(bare: Wire, path: str, body: Any
     else:
         with pytest.raises(jsonschema.ValidationError):
             check(body, wanted)
+
+
+async def test_every_answer_to_the_pages_is_as_described() -> None:
+    asked = {
+        "circuits/history": "?k=1,2&n=5",
+        "find": "?q=i1",
+        "having": "?meta=zone:z",
+        "consequence": "?what=back&subject=orders/i1",
+        "boot": "?page=circuits",
+    }
+    # tests/registry/test_nodes.py has a peer.
+    paths = [path for path in SPEC["paths"] if path.startswith("/ui/data/") and "difference" not in path]
+    async with wired(Settings(port=0)) as wire:
+        await busy(wire)
+        for path in paths:
+            url = path.replace("{id}", "orders/stock:c").replace("{name}", "orders")
+            answer = await wire.get(url + asked.get(path.removeprefix("/ui/data/"), ""))
+            assert answer.status == 200, path
+            value = answer.json()
+            assert value or path.endswith("/instances"), path
+            check(value, schema("get", path, 200))
+            if "{" in path and not path.endswith("/beats"):
+                missing = await wire.get(url.replace("orders", "nobody"))
+                assert missing.status == 404, path
+                check(missing.json(), schema("get", path, 404))
 
 
 async def test_feed_as_described(wire: Wire) -> None:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hystrix_kinds import kinds
 
@@ -137,10 +137,9 @@ ANY = st.one_of(
 FIELDS = ("a", "b", "propertyValue_a", "propertyValue_b", "currentTime", "reportingHosts", "x_openForMs")
 
 
+@settings(max_examples=50)
 @given(
-    st.lists(
-        st.fixed_dictionaries(dict.fromkeys(FIELDS[:3], ANY), optional=dict.fromkeys(FIELDS[3:], ANY))
-    ),
+    st.lists(st.fixed_dictionaries(dict.fromkeys(FIELDS[:3], ANY), optional=dict.fromkeys(FIELDS[3:], ANY))),
     st.booleans(),
 )
 def test_events_that_are_alike_add_up_to_what_looking_at_each_value_gives(frames, alone) -> None:
