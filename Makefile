@@ -10,15 +10,17 @@ STATE := $(shell cksum < pyproject.toml | tr ' ' '-')
 PACKAGE := .venv/.package-$(STATE)
 DEV := .venv/.dev-$(STATE)
 VENDOR := dashboard/static/vendor/vendor.lock
+UI := .venv/bin/python tools/vendor_ui.py
 BENCH := .venv/.bench-$(STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-ui lint bench bench-interop mutants test-faults test-interop test-ops pictures clean
+.PHONY: help setup demo test test-ui ui lint bench bench-interop mutants test-faults test-interop test-ops pictures clean
 
 help:
 	@echo "make demo [SECONDS=60] [CHAOS=1]   everything running in this terminal; prints the URL to open"
 	@echo "make test [TESTS=tests/circuits]   ruff, mypy and all tests"
-	@echo "make test-ui                       the tests of the web UI alone, in a Chromium"
+	@echo "make test-ui                       the tests of the web UI alone, in a Chromium, and those that take longer"
+	@echo "make ui                            bundle the web UI, which a server then hands out in place of its sources"
 	@echo "make lint                          ruff and mypy only"
 	@echo "make bench [BENCH_ARGS=--short]    what a call costs, beside other libraries"
 	@echo "make bench-interop                 when Eureka clients see a change, here and at Netflix's server"
@@ -35,12 +37,16 @@ setup: $(DEV)
 demo: $(PACKAGE) $(VENDOR)
 	@.venv/bin/resilient demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CHAOS),--chaos)
 
-test: lint .venv/.system
+test: lint ui .venv/.system
 	@.venv/bin/python -m pytest $(TESTS)
 	@echo "make test: all good"
 
-test-ui: .venv/.system
-	@.venv/bin/python -m pytest tests/dashboard
+test-ui: ui .venv/.system
+	@UI=full .venv/bin/python -m pytest tests/dashboard
+
+# Made anew where its sources changed. Without it, and without npm, servers and tests take the sources.
+ui: $(DEV)
+	@$(UI)
 
 lint: $(DEV)
 	@.venv/bin/ruff check .
@@ -83,7 +89,7 @@ clean:
 
 # The web UI's libraries: a build brings them, this only where somebody removed them or changed their versions.
 $(VENDOR): dashboard/package-lock.json | $(PACKAGE)
-	@.venv/bin/python tools/vendor_ui.py
+	@$(UI)
 	@touch $@
 
 $(PACKAGE): | .venv/bin/python

@@ -47,7 +47,7 @@ class Process:
             self._lines.put(line.rstrip("\n"))
         self._lines.put(None)
 
-    def line(self, wanted: Callable[[str], bool] = lambda line: True, timeout: float = 30.0) -> str:
+    def line(self, wanted: Callable[[str], bool] = lambda line: True, timeout: float = 60.0) -> str:
         """The next line for which ``wanted`` holds; fails with all that was said if none comes."""
         end = time.monotonic() + timeout
         while True:

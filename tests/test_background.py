@@ -110,7 +110,8 @@ print("end")
 """
     )
     assert out == "end\n"
-    assert seconds < 4
+    # Not the sixty it would be; the interpreter's own start counts, on whatever machine.
+    assert seconds < 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

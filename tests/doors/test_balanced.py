@@ -225,7 +225,7 @@ def test_an_async_function_that_hangs_leaves_time_for_another(estate: Estate) ->
     estate("ok", "ok")
     tried: list[str] = []
 
-    @circuit("calls", timeout=0.3)
+    @circuit("calls", timeout=2.0)
     @balanced("orders", idempotent=True)
     async def order(base: str) -> str:
         tried.append(base)

@@ -113,6 +113,19 @@ async def test_a_connection_that_stands_still_is_given_up(
             await http.get(f"{hang.url}/x")
 
 
+async def test_case_80_a_response_that_nobody_kept_is_given_up(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp's own connection holds it, so no finaliser comes: only the silence tells."""
+    monkeypatch.setattr("resilient.aiohttp.tries.PATIENCE", 0.05)
+    runtime, _ = estate("slow")
+    async with make_session() as http:
+        await http.get("http://orders/x")
+        async with asyncio.timeout(20):
+            while runtime.balancer.nodes("orders")[0].in_flight:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_slow_body_is_no_standstill(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resilient.aiohttp.tries.PATIENCE", 0.05)  # a drop comes each 10 ms
     estate("drip")

@@ -77,6 +77,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize(("first", "second", "method"), STORIES, ids=map("|".join, STORIES))
 def test_one_verdict_for_all(door: Door, estate: Estate, first: str, second: str, method: str) -> None:
+    """Cases 86 and 89 of the circuits' list are among them: who is asked again, and what each side learns."""
     runtime, (a, b) = estate(first, second)
     options: dict[str, Any] = {"data": b"x"} if method == "POST" else {}
     timeout = 0.2 if "hang" in (first, second) else 2.0

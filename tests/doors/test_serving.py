@@ -24,6 +24,8 @@ from process_kit import Process
 from resilient import CallRejected, CircuitFull, CircuitOpen, ConfigError, FallbackFull, NoInstance
 from resilient.aiohttp import setup
 from resilient.asgi import Refusals, lifespan
+from resilient.clock import SYSTEM
+from resilient.events import EventBus, ServiceEnding
 from resilient.model import Instance, Status
 from resilient.settings import Settings
 
@@ -39,6 +41,10 @@ class FakeRuntime:
         self.told: list[str] = []
         self.circuits: list[Any] = []
         self.has_directory = True
+        self.clock = SYSTEM
+        self.events = EventBus()
+        self.steps: list[str] = []
+        self.events.subscribe(lambda event: self.steps.append(event.what), ServiceEnding)
 
     def register(self, me: Instance) -> None:
         self.registered.append(me)
@@ -87,6 +93,7 @@ async def test_registers_the_port_it_listens_on_and_leaves(runtime: Any) -> None
         assert runtime.told == []
     assert member.state == "DRAINING"
     assert runtime.told == ["closed", "aclosed"]
+    assert runtime.steps == ["leaving", "signed-out", "done"]
 
 
 async def test_a_given_port_is_registered_at_once(runtime: Any) -> None:
@@ -245,6 +252,7 @@ async def test_an_asgi_application_joins_and_leaves(runtime: Any) -> None:
         assert [one.id for one in runtime.registered] == ["10.0.0.7:orders:8000"]
     assert steps == ["begun", "ended"]
     assert runtime.told == ["closed", "aclosed"]
+    assert runtime.steps == ["leaving", "signed-out", "done"]
 
 
 async def test_fastapi_registers_the_port_uvicorn_listens_on(runtime: Any) -> None:
@@ -275,6 +283,7 @@ async def test_fastapi_registers_the_port_uvicorn_listens_on(runtime: Any) -> No
         server.should_exit = True
         await task
     assert runtime.told == ["closed", "aclosed"]
+    assert runtime.steps == ["leaving", "signed-out", "done"]
 
 
 async def test_refusals_leaves_an_answer_that_has_begun_alone() -> None:
