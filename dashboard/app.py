@@ -248,6 +248,7 @@ class Site:
             "beats": hub.beats(),
             "notices": hub.notices.all(),
             "peers": self._peers,
+            "nodes": hub.peers(),
         }
         if path == "":
             boot["services"] = {**hub.services.full(), "s": hub.services.live()}

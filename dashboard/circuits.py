@@ -194,8 +194,9 @@ def _tick(key: int, row: Mapping[str, Any]) -> list[Any]:
         key,
         letter(row.get("state")),
         row.get("on", 1),
-        round(float(row.get("rate") or 0.0), 1),
-        None if error is None else round(100 * error, 1),
+        # Two digits: one failure in 3,000 calls is not "0%", and the page itself shows fewer.
+        round(float(row.get("rate") or 0.0), 2),
+        None if error is None else round(100 * error, 2),
         [counts.get(name, 0) for name in COUNTS],
         None if not latency else [_short(latency.get(name)) for name in _QUANTILES],
         row.get("in_flight", 0),

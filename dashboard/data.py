@@ -196,6 +196,7 @@ class Data:
             "failures": failures_of(row, more),
             "hostsBy": [host_of(one) for one in more.get("hosts") or ()],
             "settings": more.get("settings") or [],
+            "settingsDiffer": more.get("settings_differ") is True,
             "trials": more.get("trials"),
             "fallbacks": {
                 one: (row.get("counts") or {}).get("fallback_" + one, 0)

@@ -62,7 +62,7 @@ class Services:
                 totals[field] += row[field]
             want += float(one.get("want") or 0.0)
             calls = circuits["rate"] if circuits else 0.0
-            live[name] = [round(float(one.get("oldest") or 0.0), 1), round(calls, 1)]
+            live[name] = [round(float(one.get("oldest") or 0.0), 1), round(calls, 2)]
         gone = [name for name in self._rows if name not in rows]
         came = len(rows) + len(gone) != len(self._rows)
         self._rows, self._live, self.want, self.totals = rows, live, want, totals

@@ -30,6 +30,7 @@ class Answers:
             "own": row["own"],
             "over": override["status"] if override else None,
             "override": override
+            and override["by"]
             and {
                 "by": override["by"],
                 "reason": override["why"],
@@ -75,6 +76,11 @@ class Answers:
                 "queue": backlog,
                 "lag": lag,
                 "skew": 0.1,
+                "version": "0.1.0",
+                "uptime_seconds": 812_000,
+                "instances": total,
+                "lags": [round(lag * i / 40, 1) for i in range(40)],
+                "last_batch_at": self.now / 1000 - lag,
                 "problem": "" if state == "ok" else "connection refused",
                 "position": 88120 - backlog,
             }
@@ -108,3 +114,52 @@ class Answers:
             "beats": self.tick()["beats"],
             "notices": notices,
         }
+
+    def difference(self, peer):
+        """As ``GET /ui/data/nodes/difference``."""
+        name, state, lag, _ = next(one for one in self.nodes if one[0] == peer)
+        service = next(iter(self.services))
+        ids = list(self.services[service]["rows"])[:3] if state != "ok" else []
+        rows = [{"what": "here", "service": service, "instance": id, "here": "UP"} for id in ids[:1]] + [
+            {"what": "status", "service": service, "instance": id, "here": "DOWN", "there": "UP"}
+            for id in ids[1:]
+        ]
+        return {
+            "now": self.now,
+            "peer": name,
+            "asked": state == "ok",
+            "since": None if state == "ok" else round(self.now - 1000 * lag),
+            "complete": True,
+            "problem": "",
+            "counts": {"here": len(ids[:1]), "there": 0, "status": len(ids[1:])},
+            "rows": rows,
+        }
+
+    def found(self, text):
+        """As ``GET /ui/data/find``."""
+        rows = [
+            {"service": name, "id": one["id"], "url": self._instance(service, one)["url"], "kind": "up"}
+            for name, service in self.services.items()
+            for one in service["rows"].values()
+        ]
+        rows = [row for row in rows if all(word in f"{row['id']} {row['url']}" for word in text.split())]
+        return {"rows": rows[:20], "more": len(rows) > 20}
+
+    def having(self, *questions):
+        """As ``GET /ui/data/having``."""
+        found = {}
+        for question in questions:
+            key, _, value = question.partition(":")
+            found[question] = [
+                name
+                for name, service in self.services.items()
+                if any(value in one["meta"].get(key, "") for one in service["rows"].values())
+            ]
+        return {"services": found}
+
+    def called(self):
+        """As ``GET /ui/data/circuits/rates``."""
+        found = {}
+        for row in self.circuits.values():
+            found[row["to"]] = found.get(row["to"], 0.0) + row["rate"]
+        return {name: [round(rate, 1)] * 120 for name, rate in found.items()}

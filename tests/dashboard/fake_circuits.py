@@ -176,12 +176,12 @@ class Layered(Estate):
             "by": "", "reason": ""},
                       {"at": row["since"] - 480_000, "from": "open", "to": "closed", "why": None, "by": "",
                       "reason": ""}],
-            "failures": {
-                "counts": {"failure": tick[5][1], "timeout": tick[5][3], "rejected": tick[5][4]},
-                "last": [{"kind": "ClientConnectorError",
-                "text": "Cannot connect <script>alert(1)</script>", "at": self.now - 900,
-                "n": 4}] if troubled else [],
-            },
+            "failures": [
+                {"kind": "timeout", "n": 671, "last": "timed out after 0.8 s", "at": self.now - 400},
+                {"kind": "ClientConnectorError", "n": 341,
+                 "last": "Cannot connect <script>alert(1)</script>", "at": self.now - 900},
+                {"kind": "rejected", "n": 25, "last": "", "at": None},
+            ] if troubled else [],
             "hostsBy": [
                 {"process": f"{row['from']}-{i}#w1", "instance": f"{row['from']}-{i}", "worker": "w1",
                 "state": row["state"] if i < on else "C",
@@ -274,7 +274,7 @@ async def main():
     asked = options.parse_args()
     estate = Layered(services=asked.services, circuits=asked.circuits, instances=asked.services * 42)
     estate.still = asked.still
-    async with CircuitServer(estate, port=asked.port) as server:
+    async with CircuitServer(estate, port=asked.port, built=False) as server:
         print(server.url(), flush=True)
         await asyncio.sleep(asked.seconds)
 

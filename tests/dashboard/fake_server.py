@@ -12,10 +12,13 @@ import json
 import math
 import mimetypes
 import re
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
 from fake_estate import BEGAN, Estate
+
+from dashboard.files import Files
 
 STATIC = Path(__file__).parents[2] / "dashboard" / "static"
 CSP = (
@@ -24,10 +27,19 @@ CSP = (
 )
 
 
-class FakeServer:
-    """The web UI on a free port of 127.0.0.1. ``quiet`` sends no ticks by itself: call ``tick``."""
+#: The bundle, if there is one of these sources.
+bundle = cache(Files)
 
-    def __init__(self, estate=None, *, interval=1.0, quiet=False, port=0, host="127.0.0.1"):
+
+class FakeServer:
+    """The web UI on a free port of 127.0.0.1. ``quiet`` sends no ticks by itself: call ``tick``.
+
+    Its pages are the bundle's, if there is one of these sources and unless not ``built``; the sources
+    themselves are below ``@dev/`` at any rate, read anew for each request.
+    """
+
+    def __init__(self, estate=None, *, interval=1.0, quiet=False, port=0, host="127.0.0.1", built=True):
+        self.built = built and bundle().built
         self.estate = estate if estate is not None else Estate()
         self.interval = interval
         self.quiet = quiet
@@ -56,10 +68,14 @@ class FakeServer:
         get("/ui/stream", self._stream)
         get("/ui/data/services/{name}", self._service)
         get("/ui/data/circuits/history", self._history)
+        get("/ui/data/circuits/rates", self._asked("called", "-"))
         get("/ui/data/circuits/{id}/instances", self._circuit_instances)
         get("/ui/data/circuits/{id}", self._circuit)
         get("/ui/data/topology", self._json(lambda: self.estate.topology()))
         get("/ui/data/nodes", self._json(lambda: self.estate.nodes_detail()))
+        get("/ui/data/nodes/difference", self._asked("difference", "peer"))
+        get("/ui/data/find", self._asked("found", "q"))
+        get("/ui/data/having", self._asked("having", "meta"))
         get("/ui/data/changes", self._changes)
         get("/resilient/v1/openapi.json", self._json(lambda: self.openapi))
         app.router.add_post("/ui/act/{kind}", self._act)
@@ -193,6 +209,12 @@ class FakeServer:
 
         return handler
 
+    def _asked(self, what, key):
+        async def handler(request):
+            return web.json_response(getattr(self.estate, what)(*request.query.getall(key, [])))
+
+        return handler
+
     async def _service(self, request):
         name = request.match_info["name"]
         if name not in self.estate.services:
@@ -306,7 +328,6 @@ class FakeServer:
         if "operator" not in self._roles(request):
             return _refused(401, "forbidden", "Needs the operator role")
         self.acted.append((kind, body))
-        # The outcome comes by the stream, a moment later.
         event = self.estate.act(kind, body)
         asyncio.get_running_loop().call_later(0.1, self._acted, event, body)
         return web.json_response({"id": event["id"]}, status=202)
@@ -330,13 +351,21 @@ class FakeServer:
             boot["services"] = {**estate.services_event(), "s": tick["s"]}
         elif view in ("circuits", "topology"):
             boot["circuits"], boot["c"] = estate.circuits_event(), tick["c"]
-        boot = json.dumps(boot)
-        text = text.replace("@version/", f"{up}@dev/").replace("<!-- modules -->\n", "")
-        text = re.sub(r"<!-- boot -->", lambda _: boot.replace("<", "\\u003c"), text)
         headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
+        boot = json.dumps(boot).replace("<", "\\u003c")
+        if self.built:
+            first, _, rest = view.partition("/")
+            shown = {"": "services", "services": "service", "circuits": "circuit"}.get(first, first)
+            page = bundle().page(view.count("/"), boot.encode(), shown if rest or not first else first)
+            return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
+        text = text.replace("@version/", f"{up}@dev/").replace("<!-- modules -->\n", "")
+        text = re.sub(r"<!-- boot -->", lambda _: boot, text)
         return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def _file(self, request):
+        if request.match_info["hash"] == bundle().version:
+            one = bundle()[request.match_info["name"]]
+            return web.Response(body=one.plain, headers={"Content-Type": one.type})
         path = (STATIC / request.match_info["name"]).resolve()
         if not path.is_relative_to(STATIC) or not path.is_file():
             raise web.HTTPNotFound
@@ -361,7 +390,7 @@ async def main():
     size = {"services": 48, "circuits": 500, "instances": 2000} if asked.large else {}
     estate = Estate(now=BEGAN, **({"services": 0, "circuits": 0} if asked.empty else size))
     estate.still = asked.still
-    async with FakeServer(estate, port=asked.port) as server:
+    async with FakeServer(estate, port=asked.port, built=False) as server:
         print(server.url(), flush=True)
         await asyncio.sleep(asked.seconds)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboard.services import summary_of
 from registry_server.board import Board
+from registry_server.slices import whole
 from resilient.circuits.latency import Histogram
 from resilient.clock import SYSTEM, Clock
 
@@ -34,6 +35,7 @@ class SeededSource:
         self.shift = 0.0
         self.mode = "normal"
         self.peers: list[dict[str, Any]] = []
+        self.differences: dict[str, dict[str, Any]] = {}
         self.listeners: list[Any] = []
         self.warnings: list[str] = []
         self.reason = ""
@@ -76,6 +78,14 @@ class SeededSource:
     def service(self, name):
         return next((one for one in self.services() if one["name"] == name), None)
 
+    def names(self):
+        return sorted(row["name"] for row in self.rows)
+
+    def entries(self, name):
+        for row in self.rows:
+            for one in row["instances"] if row["name"] == name else ():
+                yield one["id"], one["url"], one["status"], one["late"], one["metadata"]
+
     def beats(self, name):
         found = self.service(name)
         return [] if found is None else [(one["id"], one["renewed_ago"]) for one in found["instances"]]
@@ -89,6 +99,9 @@ class SeededSource:
 
     def history(self, caller, name, seconds):
         return self.board.history(caller, name, seconds)
+
+    async def rates(self, seconds):
+        return whole(self.board.rates(seconds))
 
     def balancer(self, caller, target):
         return self.board.balanced(caller, target)
@@ -105,6 +118,12 @@ class SeededSource:
             "heartbeats_per_minute": total * 2,
             "peers": self.peers,
         }
+
+    def lags(self):
+        return {one["url"]: [0.0, one.get("lag", 0.0)] for one in self.peers}
+
+    async def difference(self, peer):
+        return self.differences.get(peer)
 
     def changes(self) -> list[dict[str, Any]]:
         return self.happened

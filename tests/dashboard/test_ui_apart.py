@@ -54,6 +54,9 @@ async def test_the_pages_show_what_the_registry_shows():
             assert (await answer.json())["instances"][0]["id"] == "i0"
         async with session.get(f"{base}/ui/data/services/nobody") as answer:
             assert answer.status == 404
+        async with session.get(f"{base}/ui/plain") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+            assert "<td>orders</td>" in await answer.text()
         async with session.get(f"{base}/ui/stream") as answer:
             events = Events(answer)
             said = dict(await events.until("tick"))
@@ -168,6 +171,11 @@ async def test_a_registry_of_another_make_shows_its_directory():
                 _, said = await events.next("services")
             (row,) = said["rows"]
             assert (row["n"], row["up"], row["down"], row["total"]) == ("orders", 1, 1, 2)
+            async with session.get(f"{listener.url}/ui/data/find?q=i1") as found:
+                (one,) = (await found.json())["rows"]
+                assert (one["service"], one["id"], one["kind"]) == ("orders", "i1", "down")
+            async with session.get(f"{listener.url}/ui/data/nodes/difference?peer=x") as found:
+                assert found.status == 404
     finally:
         await listener.close()
         await foreign.close()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urljoin
+
 import pytest
 from seeded_source import SeededSource
 from ui_kit import Site
+
+from dashboard import plain
 
 
 @pytest.fixture
@@ -119,3 +124,111 @@ async def test_bounds_of_what_is_asked(source):
                 assert answer.status == 200, path
         many = ",".join(["1"] * 2000)
         assert len(await site.json(f"data/circuits/history?k={many}&n=900")) <= 1
+
+
+# --- looking through all instances
+
+
+async def test_instances_are_found_by_id_and_address_over_all_services(source):
+    async with Site(source) as site:
+        wanted = source.rows[3]["instances"][1]
+        found = await site.json(f"data/find?q={wanted['id'].upper()}")
+        assert [(one["service"], one["id"], one["kind"]) for one in found["rows"]] == [
+            (source.rows[3]["name"], wanted["id"], "up" if wanted["status"] == "UP" else "out")
+        ]
+        host = wanted["url"].partition("://")[2]
+        assert wanted["id"] in [one["id"] for one in (await site.json(f"data/find?q={host}"))["rows"]]
+        many = await site.json("data/find?q=http")
+        assert (len(many["rows"]), many["more"]) == (20, True)
+        assert (await site.json("data/find?q="))["rows"] == []
+        assert (await site.json("data/find?q=nobody+here"))["rows"] == []
+
+
+async def test_services_are_found_by_metadata(source):
+    first, second = (row["name"] for row in source.rows[:2])
+    source.rows[0]["instances"][-1]["metadata"]["Team"] = "Blue: night"
+    source.rows[1]["instances"][0]["metadata"]["team"] = "blue"
+    async with Site(source) as site:
+        path = "data/having?meta=team:blue&meta=TEAM:blue:%20night&meta=team:red&meta=nonsense"
+        assert (await site.json(path))["services"] == {
+            "team:blue": sorted([first, second]),
+            "team:blue: night": [first],
+            "team:red": [],
+        }
+        everybody = await site.json("data/having?meta=owner:shop")
+        assert everybody["services"]["owner:shop"] == sorted(row["name"] for row in source.rows)
+        assert await site.json("data/having") == {"services": {}}
+
+
+async def test_the_difference_of_a_peer(source):
+    url = "http://b:8761/eureka/"
+    source.peers = [{"url": url, "well": False, "lag": 12.0, "queue": 3}]
+    source.differences[url] = {"asked": False, "since": 12.5, "complete": True, "counts": {}, "rows": []}
+    async with Site(source) as site:
+        assert (await site.json("data/nodes"))["peers"][0]["lags"] == [0.0, 12.0]
+        said = await site.json("data/nodes/difference", params={"peer": url})
+        assert (said["peer"], said["since"], said["asked"]) == (url, 12_500, False)
+        async with site.session.get(site.url + "data/nodes/difference?peer=x") as answer:
+            assert answer.status == 404
+
+
+# --- plain tables
+
+
+async def test_plain_tables_hold_the_same_and_everything_in_them_is_text(source):
+    evil = "<script>alert(1)</script>"
+    source.rows[0]["name"] = evil
+    source.happened[0]["text"] = evil
+    async with Site(source) as site:
+        async with site.session.get(site.url + "plain") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+            assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+            text = await answer.text()
+        assert "<script" not in text
+        assert text.count("&lt;script&gt;") == 2
+        services, circuits = await site.json("data/services"), await site.json("data/circuits")
+        changes = await site.json("data/changes")
+        assert text.count("<tr>") == 3 + len(services["rows"]) + len(circuits["rows"]) + len(changes["rows"])
+        worst = min(
+            circuits["rows"], key=lambda row: ("FLOHC".find(row["state"]), -(row["errorPercent"] or 0))
+        )
+        assert text.index(worst["id"]) < min(
+            text.index(row["id"]) for row in circuits["rows"] if row["state"] == "C"
+        )
+
+
+@pytest.mark.parametrize("page", ["", "services/orders", "circuits/a/b:c"])
+async def test_a_browser_that_runs_nothing_is_led_to_the_plain_tables(source, page):
+    async with Site(source) as site:
+        async with site.session.get(site.url + page, headers={"Accept": "text/html"}) as answer:
+            text = await answer.text()
+        for part in (text.partition("<noscript>")[2], text.partition('class="too-old"')[2]):
+            href = re.search('href="([^"]+)"', part)[1]
+            assert urljoin(site.url + page, href) == site.url + "plain"
+
+
+def test_plain_tables_are_bounded():
+    rows = [{"n": f"s{n}", "up": 1, "down": 0, "late": 0, "total": 1} for n in range(2000)]
+    one = {"at": 0, "n": 2, "kind": "a_b", "sub": "x" * 999, "text": "", "by": ""}
+    made = plain.page({"now": 0, "rows": rows}, {"rows": []}, {"rows": [one] * 200})
+    assert made.count(b"<tr>") == 3 + plain.MOST + plain.CHANGES
+    assert b"x" * plain.LONGEST not in made
+    assert len(made) < 200_000
+
+
+async def test_calls_of_an_instance_are_its_share_of_what_its_callers_make(source, monkeypatch):
+    name = "orders"
+    rows = [
+        {"process": process, "id": id, "share": share}
+        for process in ("p1", "p2")
+        for id, share in (("i1", 0.75), ("i2", 0.25))
+    ]
+    source.balancer = lambda caller, target: rows if target == name else []
+    async with Site(source) as site:
+        said = await site.json(f"data/services/{name}")
+        total = sum(edge[2] for edge in said["callers"])
+        assert total > 0
+        assert said["rates"] == pytest.approx({"i1": 0.75 * total, "i2": 0.25 * total}, abs=0.02)
+        assert (await site.json(f"data/services/{name}/beats"))["rates"].keys() == said["rates"].keys()
+        monkeypatch.setattr("dashboard.data.MOST_BALANCED", 3)
+        assert (await site.json(f"data/services/{name}"))["rates"] == {}

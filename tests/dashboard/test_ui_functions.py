@@ -251,12 +251,12 @@ async def test_the_order_does_not_jump_under_the_hand(run):
     found = await run(
         """const {Order, PATIENCE} = await load('order.js');
         let now = 0, held = false;
-        const order = new Order(() => held, () => now), by = (a, b) => b.n - a.n;
-        const of = (numbers, question = '') => order.of(Object.entries(numbers).map(([k, n]) => ({k, n})), one => one.k, by, question).map(one => one.k).join('');
+        const order = new Order(one => one.k), sort = all => [...all].sort((a, b) => b.n - a.n);
+        const of = (numbers, question = '') => order.of(Object.entries(numbers).map(([k, n]) => ({k, n})), sort, {question, now, busy: held}).map(one => one.k).join('');
         const seen = [of({a: 1, b: 2})];
         now = 1000; seen.push(of({a: 3, b: 2}));
-        now = PATIENCE + 1; held = true; seen.push(of({a: 3, b: 2, c: 9}), order.waits);
-        held = false; seen.push(of({a: 3, b: 2, c: 9}), order.waits);
+        now = PATIENCE + 1; held = true; seen.push(of({a: 3, b: 2, c: 9}), order.held);
+        held = false; seen.push(of({a: 3, b: 2, c: 9}), order.held);
         now += 10; seen.push(of({a: 1, b: 2}, 'another question'));
         return seen;"""
     )

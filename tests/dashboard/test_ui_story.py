@@ -157,10 +157,12 @@ async def test_a_service_breaks_is_seen_is_helped_and_the_tale_is_told():
                 await take(page, "changes")
                 told = [text.split("\n") for text in reversed(await rows.all_inner_texts())]
                 whats = [what for _, what, *_ in told if what != "Circuit half-open"]
-                assert whats == ["Circuit opened", "Circuit forced", "Circuit closed"], told
+                turned = [one for one in whats if not one.startswith("Asked")]
+                assert "Asked to hold it closed" in whats, told
+                assert turned == ["Circuit opened", "Circuit forced closed", "Circuit closed"], told
                 assert {who for _, _, who, *_ in told} == {CIRCUIT}
                 assert "Internal Server Error" in told[0][3]
-                (forced,) = (one for one in told if one[1] == "Circuit forced")
+                (forced,) = (one for one in told if one[1] == "Circuit forced closed")
                 assert "reviews are mended" in forced[3]
                 assert forced[4].startswith("operator")
             finally:

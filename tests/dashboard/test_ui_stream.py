@@ -280,3 +280,30 @@ async def test_nobody_is_asked_while_nobody_looks(source):
         await asyncio.sleep(0.2)
         assert watch.here == 0
         assert len(site.hub) == 0
+
+
+async def test_many_who_come_at_once_share_what_is_made_for_them(source):
+    async with Site(source, interval=600) as site:
+        made = []
+        full = site.hub.circuits.full
+        site.hub.circuits.full = lambda: made.append(1) or full()
+
+        async def begin():
+            async with site.stream() as events:
+                return dict(await events.until("tick", within=30))["circuits"]
+
+        found = await asyncio.gather(*(begin() for _ in range(25)))
+        assert found[0]["rows"]
+        assert all(one == found[0] for one in found)
+        assert len(made) == 1
+
+
+async def test_all_of_many_have_every_tick(source):
+    async with Site(source, interval=0.2) as site:
+
+        async def look():
+            async with site.stream() as events:
+                return [(await events.next("tick", within=30))[1]["now"] for _ in range(4)]
+
+        found = await asyncio.gather(*(look() for _ in range(23)))
+        assert all(sorted(set(one)) == one for one in found)

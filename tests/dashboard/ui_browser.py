@@ -17,6 +17,12 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the path (apt-get install chromium)"
 )
+#: Milliseconds after which something will not come any more, on the slowest of machines.
+PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
+#: The long forms of the tests: make test-ui.
+FULL = os.environ.get("UI") == "full"
+full = pytest.mark.skipif(not FULL, reason="takes long; make test-ui")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -40,15 +46,18 @@ async def chromium():
 
 
 @asynccontextmanager
-async def opened(browser, server, view="", *, theme="light", width=1440, height=900, allow=(), wait=True):
+async def opened(
+    browser, server, view="", *, theme="light", width=1440, height=900, allow=(), wait=True, before="", **more
+):
     """A page of ``server``. Complaints of the browser and requests elsewhere fail the test, but those that
-    contain one of ``allow``."""
-    context = await browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
-    )
+    contain one of ``allow``. ``before`` is a script that runs first; ``more`` goes to the browser."""
+    given = {"color_scheme": theme, "reduced_motion": "reduce", **more}
+    context = await browser.new_context(viewport={"width": width, "height": height}, **given)
+    if before:
+        await context.add_init_script(before)
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = await context.new_page()
-    page.set_default_timeout(5000)
+    page.set_default_timeout(PATIENCE)
     complaints = []
     page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -59,7 +68,8 @@ async def opened(browser, server, view="", *, theme="light", width=1440, height=
         if wait:
             await expect(page.locator("#rail .live b")).to_have_text("Live")
         yield page
-        assert [one for one in complaints if not any(word in one for word in allow)] == []
+        complaints = [one for one in complaints if not any(word in one for word in allow)]
+        assert complaints == [], complaints
     finally:
         await context.close()
 

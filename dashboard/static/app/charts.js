@@ -1,22 +1,6 @@
-// Charts of a quarter of an hour. uPlot is loaded here, by the first page that shows one, and nowhere else.
+// What the charts of a quarter of an hour are made of.
 import { colour } from './paint.js';
 import { stripes } from './ribbon.js';
-
-let library = null;
-
-/** uPlot and its style sheet, once. */
-export function load() {
-  library ??= new Promise((resolve, reject) => {
-    const sheet = document.createElement('link');
-    sheet.rel = 'stylesheet';
-    sheet.href = new URL('../vendor/uplot/uPlot.css', import.meta.url).href;
-    sheet.onload = resolve;
-    sheet.onerror = () => reject(new Error('the style sheet of the charts did not load'));
-    document.head.append(sheet);
-  }).then(() => import('../vendor/uplot/uPlot.js')).then(module => module.default);
-  library.catch(() => { library = null; });
-  return library;
-}
 
 /**
  * Each series on top of the ones before it: the last is the sum of all. Where every one is unknown (null), so is the
@@ -77,82 +61,9 @@ export function thin(values, n) {
   return found;
 }
 
-const axes = (now, y) => {
-  const quiet = { stroke: colour('--ink-3'), font: `11px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false } };
-  return [
-    {
-      ...quiet, grid: { show: false }, size: 26, gap: 6,
-      splits: (u, _, min, max) => moments(min, max, now(), u.width < 380 ? 3 : 5),
-      values: (u, all) => all.map(at => back(at, now())),
-    },
-    { ...quiet, grid: { stroke: colour('--grid'), width: 1 }, size: 50, gap: 7, ...y },
-  ];
-};
+/** `[[moment, text]]` for below a chart of `from` to `to` (s) that is `width` pixels wide. */
+export const times = (from, to, now, width) => moments(from, to, now, width < 380 ? 3 : 5).map(at => [at, back(at, now)]);
 
-/** A chart in `root`. `describe` gives uPlot's series, y scale and y axis, with the colours of the theme. */
-export class Chart {
-  constructor(root, { describe, now, onCursor = () => {} }) {
-    Object.assign(this, { root, describe, now, onCursor, plot: null, data: null });
-    this.watch = new ResizeObserver(() => this.#size());
-    this.watch.observe(root);
-    this.#make();
-  }
-
-  async #make() {
-    const U = await load();
-    if (this.gone) return;
-    this.plot?.destroy();
-    this.plot = null;
-    if (!this.data || !this.root.clientWidth) return;
-    const { series, scale, axis } = this.describe(this.data, U);
-    this.plot = new U({
-      width: this.root.clientWidth, height: this.root.clientHeight,
-      legend: { show: false },
-      padding: [6, 14, 0, 0],
-      cursor: { sync: { key: 'circuit', setSeries: false }, points: { show: false }, y: false, drag: { x: true, y: false } },
-      scales: { x: { time: false }, y: scale },
-      axes: axes(this.now, axis),
-      series: [{}, ...series],
-      hooks: {
-        setCursor: [u => this.onCursor(u.cursor.left >= 0 ? u.cursor.idx : null)],
-        setScale: [(u, key) => { if (key === 'x') this.zoomed = u.scales.x.max - u.scales.x.min < this.#span() * .98; }],
-      },
-    }, this.data, this.root);
-  }
-
-  #span() { return this.data[0].at(-1) - this.data[0][0]; }
-
-  #size() {
-    if (!this.root.clientWidth) return;
-    if (this.plot) this.plot.setSize({ width: this.root.clientWidth, height: this.root.clientHeight });
-    else if (this.data) this.#make();
-  }
-
-  /** `[moments, ...series]`, as uPlot takes them. A zoomed part stays where it is. */
-  set(data) {
-    const same = this.data?.length === data.length;
-    this.data = data;
-    if (this.plot && same) this.plot.setData(data, !this.zoomed);
-    else this.#make();
-  }
-
-  /** All of it again. */
-  reset() {
-    if (!this.plot || !this.data) return;
-    this.zoomed = false;
-    this.plot.setData(this.data, true);
-  }
-
-  /** The theme changed: colours are not live in a canvas. */
-  repaint() { this.#make(); }
-
-  destroy() {
-    this.gone = true;
-    this.watch.disconnect();
-    this.plot?.destroy();
-  }
-}
-
-/** A fill for uPlot: a colour, or stripes where the colour must not be the only difference. */
-export const filled = (token, striped, share = 100) => u => (striped ? stripes(u.ctx, colour(token), colour('--surface'))
+/** A fill for the context `x`: a colour, or stripes where the colour must not be the only difference. */
+export const filled = (x, token, striped, share = 100) => (striped ? stripes(x, colour(token), colour('--surface'))
   : share < 100 ? `color-mix(in srgb, ${colour(token)} ${share}%, transparent)` : colour(token));

@@ -3,12 +3,24 @@
 const MOST = 100;
 let asked = false;
 
-/** Asks once, and only where one request is enough; `only`: circuits towards this service. */
+/** Asks once; `only`: for this service. */
 export async function history(ctx, only = null) {
   const { store } = ctx;
-  const rows = [...store.circuits.values()].filter(row => !only || row.to === only);
-  if (!rows.length || rows.length > MOST || asked === true && !only) return;
+  if (!store.circuits.size || asked === true && !only) return;
   if (!only) asked = true;
+  try {
+    const found = await ctx.data('circuits/rates?n=120');
+    for (const [name, values] of Object.entries(found)) if (!only || name === only) store.fillRate(name, values);
+  } catch {
+    await added(ctx, only);
+  }
+}
+
+/** From a registry that does not add them up: only where one request is enough. */
+async function added(ctx, only) {
+  const { store } = ctx;
+  const rows = [...store.circuits.values()].filter(row => !only || row.to === only);
+  if (!rows.length || rows.length > MOST) return;
   let found;
   try {
     found = await ctx.data(`circuits/history?k=${rows.map(row => row.k).join(',')}&n=120`);

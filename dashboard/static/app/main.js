@@ -148,14 +148,17 @@ function start() {
   if (boot.services) store.apply('services', boot.services);
   if (boot.circuits) store.apply('circuits', boot.circuits);
   store.beats = boot.beats ?? null;
-  const tick = boot.tick ?? { s: boot.services?.s, c: boot.c, beats: boot.beats, now: boot.hello?.now };
+  const tick = boot.tick ?? { s: boot.services?.s, c: boot.c, beats: boot.beats, nodes: boot.nodes, now: boot.hello?.now };
   if (boot.services || boot.circuits) store.apply('tick', tick);
 }
 
 start();
+// Browsers ask for it again from where we went, by the address it has from there.
+for (const icon of document.querySelectorAll('link[rel=icon]')) icon.href = icon.href;
 shell(ctx);
 keys.start({ go: ctx.navigate, find: ctx.find, theme: toggleTheme, density: toggleDensity, pause: ctx.pause });
 store.tick.subscribe(request);
+document.addEventListener('visibilitychange', () => { if (!document.hidden) store.seen(); });
 await show();
 stream.start();
 request();

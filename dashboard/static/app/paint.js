@@ -2,15 +2,16 @@
 // at all while nobody sees it.
 
 const jobs = new Set();
-let asked = false, generation = 1, colours = new Map();
+let asked = false, whole = false, generation = 1, colours = new Map();
 
 const frame = () => {
-  asked = false;
+  const all = whole;
+  asked = whole = false;
   if (document.hidden) return;
   for (const job of jobs) job.read?.();
   for (const job of jobs) {
     try {
-      job.write();
+      job.write(all);
     } catch (error) {
       // One broken picture must not stop the others.
       console.error(error);
@@ -20,12 +21,18 @@ const frame = () => {
 
 /** Ask for a frame. Many requests make one frame. */
 export function request() {
+  whole = true;
+  glide();
+}
+
+/** Ask for a frame in which only other things are in sight: what is drawn already is right as it is. */
+export function glide() {
   if (asked || document.hidden) return;
   asked = true;
   requestAnimationFrame(frame);
 }
 
-/** Do `write` on every frame; `read` before any write of that frame. Returns how to stop. */
+/** Do `write(all)` on every frame; `read` before any write of that frame. Returns how to stop. */
 export function onPaint(write, read) {
   const job = { write, read };
   jobs.add(job);

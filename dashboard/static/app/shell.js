@@ -11,6 +11,9 @@ import * as fmt from './fmt.js';
 
 export const PRODUCT = 'Resilient';
 
+/** Lacks what the style sheets are written in. */
+const OLD = !CSS.supports('color', 'light-dark(#000, #fff)');
+
 const GROUPS = [
   ['', 'registry', [['services', '', 'Services'], ['nodes', 'nodes', 'Registry nodes'], ['changes', 'changes', 'Changes']]],
   ['Resilience', 'circuits', [['circuits', 'circuits', 'Circuits'], ['topology', 'topology', 'Topology']]],
@@ -21,7 +24,7 @@ const WITHIN = { service: 'services', circuit: 'circuits' };
 export function connectionWords(connection, hello) {
   const node = hello?.node ?? 'the registry';
   const { state, age } = connection;
-  if (state === 'live') return ['Live', `${node}, each second`];
+  if (state === 'live') return ['Live', `${node}, each\u00a0second`];
   if (state === 'stale') return ['No update', `for ${fmt.duration(age)}`];
   if (state === 'lost') return ['Not connected', age ? `data from ${fmt.duration(age)} ago` : 'no answer yet'];
   return ['Connecting', `asking ${hello?.node ?? location.host}`];
@@ -55,11 +58,16 @@ export function shell(ctx) {
     ]);
   }
 
+  let shown = '';
   effect(() => {
     store.listed.value;
     store.tick.value;
     const [title, detail] = connectionWords(store.connection.value, store.hello);
     const paused = store.paused.value;
+    // Asked every second, made anew only if it would look different.
+    const looks = JSON.stringify([title, detail, paused, store.waiting.value, store.connection.value.state, ctx.page.value, [...store.features.value], store.tally().O, store.hello?.env]);
+    if (looks === shown) return;
+    shown = looks;
     render(html`<a class="brand" href=${ctx.href('')} aria-label="${PRODUCT}, start">${logo()}<span>${PRODUCT}</span><small>${store.hello?.env ?? ''}</small></a>
       ${groups().map(([label, feature, pages]) => html`${label ? html`<div class="nav-h">${label}</div>` : nothing}<div class="nav">${pages.map(([page, path, text]) => html`
         <a href=${address(feature, path)} aria-current=${current(page)} title=${text}>${icon(page)}<span>${text}</span>${tally(page, true)}</a>`)}</div>`)}
@@ -82,6 +90,10 @@ export function shell(ctx) {
     if (ctx.newer.value) {
       list.push(html`<div class="notice s-info" role="status">${glyph('changed', { size: 16, named: false })}<div><p class="strong">A newer version of this page is there.</p></div>
         <div class="acts"><button class="btn" @click=${() => location.reload()}>Reload</button></div></div>`);
+    }
+    if (OLD) {
+      list.push(html`<div class="notice s-info">${glyph('changed', { size: 16, named: false })}<div><p class="strong">This browser is older than these pages were made for.</p><p>Colours and dialogs may be wrong.</p></div>
+        <div class="acts"><a class="btn" href=${ctx.href('plain')} @click=${event => { event.preventDefault(); location.assign(ctx.href('plain')); }}>Plain tables</a></div></div>`);
     }
     render(list, notices);
   });

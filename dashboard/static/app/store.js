@@ -8,6 +8,9 @@ const MOST_CHANGES = 1000, MOST_WAITING = 3000;
 /** Told even while paused: they concern the connection or what the reader did. */
 const AT_ONCE = new Set(['hello', 'action', 'gap', 'bye']);
 
+/** What can be shown of a list: a row without its name would break every list it stands in. */
+const sound = (rows, good) => (Array.isArray(rows) ? rows.filter(row => row && good(row)) : []);
+
 /** A circuit's last two minutes. A ring: the newest value is at `store.head`; NaN where nothing was known. */
 class Series {
   constructor() {
@@ -46,6 +49,7 @@ export class Store {
     this._ids = new Set();
     this._queue = [];
     this._pausedAt = 0;
+    this._unseen = false;
     this._offset = null;          // server's clock minus ours
   }
 
@@ -96,13 +100,20 @@ export class Store {
   }
 
   _on_hello(hello) {
+    if (this.hello && hello.epoch !== this.hello.epoch) {
+      // Another server, or the same one after a restart: it counts its changes anew, and tells what it knows of.
+      this.changes = [];
+      this._ids.clear();
+      this.fed.value += 1;
+    }
     this.hello = hello;
     this.roles.value = new Set(hello.roles ?? []);
     if (hello.features) this.features.value = new Set(hello.features);
     this._clock(hello.now);
   }
 
-  _on_services({ full, rows = [], gone = [] }) {
+  _on_services({ full, rows: given, gone = [] }) {
+    const rows = sound(given, row => typeof row.n === 'string');
     if (full) {
       const names = new Set(rows.map(row => row.n));
       for (const name of this.services.keys()) if (!names.has(name)) this._drop(name);
@@ -125,7 +136,8 @@ export class Store {
     this.rates.delete(name);
   }
 
-  _on_circuits({ full, rows = [], gone = [] }) {
+  _on_circuits({ full, rows: given, gone = [] }) {
+    const rows = sound(given, row => typeof row.k === 'number' && typeof row.id === 'string');
     if (full) {
       const keys = new Set(rows.map(row => row.k));
       for (const key of this.circuits.keys()) if (!keys.has(key)) gone.push(key);
@@ -161,6 +173,15 @@ export class Store {
     if (nodes) {
       this.nodes = new Map(nodes.map(([name, state, lag, backlog]) => [name, { name, state, lag, backlog }]));
     }
+    // In a hidden tab the numbers are kept, and nothing is made of them.
+    if (document.hidden) this._unseen = true;
+    else this.tick.value += 1;
+  }
+
+  /** Somebody looks again. */
+  seen() {
+    if (!this._unseen) return;
+    this._unseen = false;
     this.tick.value += 1;
   }
 
@@ -176,7 +197,13 @@ export class Store {
   _circuitTick([k, state, inState, rate, err, counts, lat, inflight]) {
     const row = this.circuits.get(k), series = this.series.get(k);
     if (!row || !series) return;
-    Object.assign(row, { state, inState, rate, err, counts: counts ?? [], lat, inflight });
+    row.state = state;
+    row.inState = inState;
+    row.rate = rate;
+    row.err = err;
+    row.counts = counts ?? [];
+    row.lat = lat;
+    row.inflight = inflight;
     const [, failure = 0, refused = 0, timeout = 0, rejected = 0] = row.counts;
     series.rate[this.head] = rate;
     series.fail[this.head] = (failure + timeout + rejected) / this.window;
@@ -200,7 +227,9 @@ export class Store {
     const fresh = changes.filter(change => change?.id && !this._ids.has(change.id));
     if (!fresh.length) return;
     for (const change of fresh) this._ids.add(change.id);
-    this.changes = [...fresh, ...this.changes].sort((a, b) => b.at - a.at);
+    const latest = this.changes[0];
+    this.changes = [...fresh, ...this.changes];
+    if (fresh.length > 1 || fresh[0].at < latest?.at) this.changes.sort((a, b) => b.at - a.at);
     for (const old of this.changes.splice(MOST_CHANGES)) this._ids.delete(old.id);
     this.fed.value += 1;
   }

@@ -1,5 +1,6 @@
 // The stream of events. Read with fetch, not EventSource: a token can be sent, a refusal can be told from a
 // broken line, and the pauses between tries are ours.
+import { batch } from '../vendor/signals-core/signals-core.js';
 
 const WAITS = [2, 4, 8, 15];
 const LATE = 4000, HIDDEN = 60_000, SILENT = 12_000;
@@ -37,6 +38,10 @@ export class Stream {
     this.lostAt = 0;
     this.problem = null;
     this.stopped = true;
+    // A browser opens six connections to a server and lets everything else wait: a tab that nobody looks at
+    // makes room for one that opens its stream.
+    this.tabs = new BroadcastChannel('resilient.stream');
+    this.tabs.onmessage = () => { if (document.hidden) this._close(); };
     setInterval(() => this._look(), 500);
     addEventListener('online', () => this.tryNow());
     addEventListener('pagehide', () => this._close());
@@ -82,6 +87,7 @@ export class Stream {
     const abort = this._abort = new AbortController();
     this.nextAt = 0;
     this._opened = performance.now();
+    this.tabs.postMessage('');
     try {
       const headers = { Accept: 'text/event-stream', ...this.headers() };
       if (this.last) headers['Last-Event-ID'] = this.last;
@@ -98,12 +104,22 @@ export class Stream {
         if (done) break;
         const [events, rest] = split(text + value);
         text = rest;
-        for (const event of events) this._event(event);
+        this._take(events);
       }
     } catch (error) {
       if (abort.signal.aborted) return;
     }
     if (this._abort === abort) this._lost();
+  }
+
+  /** What came together is drawn once. */
+  _take(events) {
+    try {
+      batch(() => { for (const event of events) this._event(event); });
+    } catch (error) {
+      // A page that could not draw it; the line is well.
+      this.warn(error);
+    }
   }
 
   _event({ name, data, id }) {
@@ -120,7 +136,7 @@ export class Stream {
       return;
     }
     if (name === 'bye') {
-      this._lost(body.retryMs);
+      this._lost(body?.retryMs);
       return;
     }
     if (name === 'tick' || name === 'hello') this._live();

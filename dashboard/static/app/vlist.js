@@ -2,6 +2,7 @@
 // open: what it shows lies below it, as high as it needs.
 import { html, render } from '../vendor/lit-html/lit-html.js';
 import { onPaint } from './paint.js';
+import { reorder } from './reorder.js';
 
 const MARGIN = 6;
 
@@ -16,7 +17,6 @@ export class VList {
     this.items = [];
     this.open = null;        // key of the open row
     this.nodes = new Map();  // key: node
-    this.free = [];
     this.panel = null;
     this.panelHeight = 0;
     box.classList.add('llist');
@@ -98,14 +98,15 @@ export class VList {
       if (!shown.has(key)) {
         this.nodes.delete(key);
         node.hidden = true;
-        this.free.push(node);
       }
     }
+    // Those that are free, as they stand: then few have to be moved.
+    const free = [...this.box.children].filter(node => node.hidden).reverse();
     for (const [key, i] of shown) {
       let node = this.nodes.get(key);
       const fresh = !node;
       if (fresh) {
-        node = this.free.pop() ?? this._make();
+        node = free.pop() ?? this._make();
         node.hidden = false;
         this.nodes.set(key, node);
       }
@@ -163,24 +164,13 @@ export class VList {
     this.panelHeight = 0;
   }
 
-  /** The nodes in reading order; the one with the focus is not moved, or it would lose it. */
+  /** The nodes in reading order. */
   _sort(nodes, open) {
     if (open !== undefined && this.panel) {
       const at = nodes.findIndex(node => node.dataset.key === this.open);
       nodes.splice(at < 0 ? nodes.length : at + 1, 0, this.panel);
     }
-    const still = nodes.findIndex(node => node.contains(document.activeElement));
-    let next = still < 0 ? null : nodes[still];
-    for (let i = still < 0 ? nodes.length - 1 : still - 1; i >= 0; i--) {
-      if (nodes[i].nextSibling !== next) this.box.insertBefore(nodes[i], next);
-      next = nodes[i];
-    }
-    if (still < 0) return;
-    let before = nodes[still];
-    for (const node of nodes.slice(still + 1)) {
-      if (before.nextSibling !== node) before.after(node);
-      before = node;
-    }
+    reorder(this.box, nodes);
   }
 
   destroy() {

@@ -8,7 +8,7 @@ import { glyph, icon } from '../ui/glyph.js';
 import { change as said, filterField, segments, when } from '../ui/parts.js';
 import { empty, skeletonRows } from '../ui/empty.js';
 import { bars } from '../ui/plots.js';
-import { GRAMMAR, KINDS, density, fold, item, lines } from './changes_rules.js';
+import { GRAMMAR, KINDS, belongs, cause, density, fold, item, lines, times } from './changes_rules.js';
 import * as fmt from '../fmt.js';
 
 export const title = 'Changes';
@@ -49,19 +49,16 @@ export function mount(root, ctx) {
     return id && store.services.has(service) ? `${servicePath(service)}?open=${encodeURIComponent(id)}` : servicePath(service);
   };
 
-  function sentence(line) {
-    const { text } = said(line.change);
-    return line.n > 1 ? `${text}, ${fmt.int(line.n)} instances` : text;
-  }
-
-  const subject = line => (line.n > 1 ? line.service : line.change.sub);
+  const sentence = line => `${said(line.change).text}${times(line)}`;
+  const many = line => line.n > 1 && !times(line).endsWith('times');
+  const subject = line => (many(line) ? line.service : line.change.sub);
 
   function drawRow(line) {
-    const { change } = line, { mark } = said(change), now = store.now(), to = line.n > 1 ? servicePath(line.service) : path(change);
-    const why = [change.text, change.reason].filter(Boolean).join('; ');
+    const { change } = line, { mark } = said(change), now = store.now(), to = many(line) ? servicePath(line.service) : path(change);
+    const why = cause(change);
     const where = html`${to ? html`<a href=${ctx.href(to)}>${subject(line)}</a>` : subject(line)}`;
     return html`<span role="cell" class="c-at">${when(line.at, now)}</span><span role="cell" class="c-mark">${glyph(mark, { named: false })}</span>
-      <span role="cell" class="c-what" title=${line.n > 1 ? line.all.map(one => one.sub.split('/')[1]).filter(Boolean).slice(0, 30).join(', ') : nothing}>${sentence(line)}</span>
+      <span role="cell" class="c-what" title=${many(line) ? line.all.map(one => one.sub.split('/')[1]).filter(Boolean).slice(0, 30).join(', ') : nothing}>${sentence(line)}</span>
       <span role="cell" class="c-sub mono">${where}</span><span role="cell" class="c-why mid" title=${why || nothing}>${why}</span><span role="cell" class="c-by dim">${change.by}</span><span role="cell" class="c-node dim" title=${change.node || nothing}>${change.node}</span>
       <span role="cell" class="c-facts"><span class="mono clip">${where}</span><span class="clip">${why}</span></span>`;
   }
@@ -79,9 +76,9 @@ export function mount(root, ctx) {
   function draw() {
     if (left) return;
     const text = query('q'), kind = query('kind'), now = store.now();
-    const kinds = KINDS.find(([value]) => value.split(',')[0] === kind)?.[0].split(',').filter(Boolean) ?? (kind ? [kind] : []);
+    const fits = belongs(kind);
     const { terms } = parse(text, GRAMMAR);
-    chosen = store.changes.filter(change => (!kinds.length || kinds.includes(change.kind)) && passes(terms, item(change, now)));
+    chosen = store.changes.filter(change => fits(change) && passes(terms, item(change, now)));
     const inBrush = brush ? chosen.filter(change => change.at >= brush[0] && change.at <= brush[1]) : chosen;
     const isFresh = change => change.at >= upTo && !seen.has(change.id), fresh = inBrush.filter(isFresh).length;
     const shown = fold(fresh ? inBrush.filter(change => !isFresh(change)) : inBrush);
@@ -91,7 +88,7 @@ export function mount(root, ctx) {
         <div class="ends"><span>15 min ago</span><span>${brush ? html`${fmt.time(brush[0])} to ${fmt.time(brush[1])}` : 'bars of 15 s; drag to look at a part'}</span><span>now</span></div></section>
       <section class="panel" aria-label="What happened"><div class="bar scroll">
         ${filterField({ text, label: 'Filter changes', placeholder: 'Filter: name, by:operator', grammar: GRAMMAR, change: value => ctx.ask({ q: value }) })}
-        ${segments('Kind', KINDS.map(([value, label]) => [value.split(',')[0], label]), kind, value => ctx.ask({ kind: value }, { push: true }))}
+        ${segments('Kind', KINDS.map(([value, label]) => [value, label]), kind, value => ctx.ask({ kind: value }, { push: true }))}
         ${brush ? html`<button class="btn" @click=${() => { brush = null; draw(); }}>${icon('close')}Whole time</button>` : nothing}
         <span class="grow"></span><span class="dim nowrap wide-only">${fmt.int(inBrush.length)} shown${more && loaded ? ', older on request' : ''}</span>
         <button class="btn quiet" @click=${() => save(inBrush)} ?disabled=${!inBrush.length}>${icon('download')}<span>Export</span></button></div>
@@ -141,10 +138,8 @@ export function mount(root, ctx) {
       store.fed.value;
       draw();
     }),
-    store.tick.subscribe(n => {
-      if (n % 5 !== 0 || !list) return;
-      list.redraw();
-    }),
+    // Ages, and what is within a quarter of an hour, are another each second.
+    store.tick.subscribe(() => { if (list) draw(); }),
     onPaint(() => {
       const canvas = root.querySelector('.density canvas');
       if (!canvas) return;

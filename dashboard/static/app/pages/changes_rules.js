@@ -7,7 +7,8 @@ export function fold(changes) {
   const lines = [];
   const open = new Map();
   for (const change of changes) {
-    const service = change.sub.split('/')[0];
+    // A node is named by its address, which is no service and its instance.
+    const service = /^https?:/.test(change.sub) ? change.sub : change.sub.split('/')[0];
     const key = `${change.kind} ${service} ${change.text} ${change.by} ${change.node}`;
     const line = open.get(key);
     if (line && line.first - change.at <= CLOSE) {
@@ -23,14 +24,34 @@ export function fold(changes) {
   return lines;
 }
 
+const BY_PEOPLE = ['override_set', 'override_removed', 'deregister', 'deregistered', 'circuit_command'];
+/** Whether a person did it: only people give reasons, and what ends by itself is the registry's. */
+const byPeople = change => BY_PEOPLE.includes(change.kind) || Boolean(change.reason) && change.by !== 'registry';
+const of = (...kinds) => change => kinds.includes(change.kind);
+const circuits = change => change.kind.startsWith('circuit') || ['ejected', 'returned'].includes(change.kind);
+
+/** Tabs: value in the URL, label, what belongs there. */
 export const KINDS = [
-  ['', 'All'],
-  ['registered,registered_again,removed,expired,deregistered,deregister', 'Joined, left'],
-  ['instance_down,instance_up,instance_starting,instance_out,instance_unknown,status', 'Status'],
-  ['override_set,override_removed,circuit_command', 'By people'],
-  ['circuit_opened,circuit_half_opened,circuit_half_open,circuit_closed,circuit_forced,circuit_forced_open,circuit_forced_closed,circuit', 'Circuits'],
-  ['protection_on,protection_off,node_lost,node_back,node_joined', 'Registry'],
+  ['', 'All', () => true],
+  ['registered', 'Joined, left', of('registered', 'registered_again', 'renewed', 'removed', 'expired', 'deregistered', 'deregister', 'cancelled')],
+  ['instance_down', 'Status', change => change.kind.startsWith('instance_') || of('status', 'status_changed', 'metadata')(change)],
+  ['override_set', 'By people', byPeople],
+  ['circuit_opened', 'Circuits', circuits],
+  ['protection_on', 'Registry', change => change.kind.startsWith('protection_') || change.kind.startsWith('node_')],
 ];
+
+/** What belongs to the value in the URL: a tab's, or one kind of event. */
+export const belongs = value => KINDS.find(([one]) => one === value)?.[2] ?? of(...value.split(','));
+
+/** How often it happened, in words: ", 12 instances", or ", 3 times" if it was always the same one. */
+export function times({ n, change, all }) {
+  if (n < 2) return '';
+  if (all.length > 1 && all.every(one => one.sub === change.sub)) return `, ${n} times`;
+  return `, ${n} ${change.kind.startsWith('circuit') ? 'circuits' : change.kind.startsWith('node_') ? 'times' : 'instances'}`;
+}
+
+/** The cause: what happened in words, and the reason somebody gave, once. */
+export const cause = ({ text, reason }) => [text, reason && !text?.includes(reason) ? reason : ''].filter(Boolean).join('; ');
 
 export const GRAMMAR = { fields: ['name', 'sub', 'kind', 'by', 'node', 'reason'], numbers: ['age', 'n'] };
 

@@ -135,7 +135,7 @@ export function mount(root, ctx) {
         <div class="scroll-x" tabindex="0" role="region" aria-label=${by ? 'Calling hosts' : 'Instances'}>${by ? panels.hosts(said?.hostsBy, now, (event, host) => openMenu(event.currentTarget, items(host)), ctx.locked()) : panels.instances(asked.value, row.to, now, narrow.matches)}</div>`, at('.where'));
       render(html`<div class="panel-h"><h2>Changes of state</h2></div>${panels.turns(said?.turns, now)}`, at('.turns'));
       render(html`<div class="panel-h"><h2>Settings in force</h2></div>${panels.settings(inWords(said?.settings), said?.settingsDiffer)}`, at('.settings'));
-      render(html`<div class="panel-h"><h2>Recent failures</h2><span class="note">by kind</span></div>${panels.failures(said?.failures, now)}`, at('.failures'));
+      render(html`<div class="panel-h"><h2>Recent failures</h2><span class="note">${said?.failures?.some(one => one.n) ? 'by kind, last 5 to 10 min' : 'by kind'}</span></div>${panels.failures(said?.failures, now)}`, at('.failures'));
       panels.measure(stage);
     }),
     effect(() => { theme.value; plots?.repaint(); }),

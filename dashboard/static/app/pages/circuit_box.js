@@ -22,11 +22,12 @@ const why = { error_rate: 'of attempted calls failed; it opens at', slow_rate: '
 
 function rule(one, row, answer) {
   const { rule: name, value, limit, met } = one, open = 'OH'.includes(row.state);
-  const mark = met && open ? glyph('open', { named: false }) : met ? icon('check', 't-ok') : icon('minus', 't-off');
+  if (open && ['error_rate', 'min_calls', 'calls'].includes(name)) return nothing;
+  const mark = met ? icon('check', 't-ok') : icon('minus', 't-off');
   if (why[name]) {
     if (limit >= 100 && name === 'slow_rate') return html`<li>${icon('minus', 't-off')}<span>Slow calls are measured but can\u2019t open it.</span></li>`;
     return html`<li>${mark}<span><b>${value === null || value === undefined ? 'Nothing' : pct(value)}</b> ${value === null || value === undefined ? 'was attempted lately; it opens at' : why[name]} ${fmt.percent(limit).replace('.0', '')}%
-      <span class="bullet" style-limit=${limit} data-v=${value ?? 0}><span class="share"><i class=${met ? 'f-bad' : 'f-up'}></i></span></span></span></li>`;
+      ${meter(one, met)}</span></li>`;
   }
   if (name === 'min_calls' || name === 'calls') {
     const per = fmt.duration((row.windowMs ?? answer?.windowMs ?? 10_000) / 1000);
@@ -38,35 +39,72 @@ function rule(one, row, answer) {
   return html`<li>${icon('minus', 't-off')}<span>${name.replaceAll('_', ' ')}: <b>${fmt.int(value)}</b>, limit ${fmt.int(limit)}</span></li>`;
 }
 
-/** The kinds of failures in the window, most first, in percent of all of them. */
+/** What failures are called that are no error's name. */
+const KINDS = { rejected: 'turned away', other: 'others' };
+export const kind = text => KINDS[text] ?? text;
+
+/** The kinds of failures of the last minutes, most first, in percent of all of them; of the window if they are not told. */
 function failures(row, answer) {
-  const found = answer?.failures;
-  const counts = found?.counts ?? { failure: row.counts[1], timeout: row.counts[3], rejected: row.counts[4] };
-  const rows = [['timeout', counts.timeout], ['failure', counts.failure], ['turned away', counts.rejected]].filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
-  const sum = rows.reduce((all, [, n]) => all + n, 0);
+  const told = (answer?.failures ?? []).filter(one => one.n > 0).map(one => [kind(one.kind), one.n]);
+  const counts = [['timeout', row.counts[3]], ['failure', row.counts[1]], ['turned away', row.counts[4]]].filter(([, n]) => n > 0);
+  const rows = (told.length ? told : counts).sort((a, b) => b[1] - a[1]), sum = rows.reduce((all, [, n]) => all + n, 0);
   if (!sum) return nothing;
-  return html`<li>${icon('clock', 't-off')}<span>Failures: ${rows.map(([word, n], i) => html`${i ? ', ' : ''}${i ? `${word} ${Math.round(n / sum * 100)}%` : html`<b>${word} ${Math.round(n / sum * 100)}%</b>`}`)}</span></li>`;
+  const share = n => { const part = n / sum * 100; return part < 1 ? '<1' : Math.round(part); };
+  return html`<li>${icon('clock', 't-off')}<span>Failures: ${rows.slice(0, 4).map(([word, n], i) => html`${i ? ', ' : ''}${i ? `${word} ${share(n)}%` : html`<b>${word} ${share(n)}%</b>`}`)}${rows.length > 4 ? `, ${rows.length - 4} more kinds` : ''}</span></li>`;
 }
 
+const ended = limit => (limit === null || limit === undefined ? '' : `; the limit is ${fmt.percent(limit).replace('.0', '')}%`);
+const meter = ({ value, limit }, met) => html`<span class="bullet" style-limit=${limit} data-v=${value ?? 0}><span class="share"><i class=${met ? 'f-bad' : 'f-up'}></i></span></span>`;
+
+/** The rule that opened it, with its value then. */
 function opened(row, answer) {
   const last = row.why ?? answer?.why;
-  if (!last || !'OH'.includes(row.state)) return nothing;
-  const limit = last.limit === null || last.limit === undefined ? '' : `; the limit is ${fmt.percent(last.limit).replace('.0', '')}%`;
-  const text = {
-    error_rate: `${pct(last.value)} of ${fmt.count(last.calls, 'call')} had failed when it opened${limit}.`,
-    slow_rate: `${pct(last.value)} of ${fmt.count(last.calls, 'call')} were slow when it opened${limit}.`,
-    fail_max: `${fmt.int(last.value)} calls in a row failed; the limit is ${fmt.int(last.limit)}.`,
-    trial: 'A trial failed, so it opened again.',
-  }[last.rule] ?? last.text ?? '';
-  return text ? html`<li>${glyph('open', { named: false })}<span>${text}</span></li>` : nothing;
+  if (!last) return html`<li>${glyph('open', { named: false })}<span>It was open already when this registry first heard of it.</span></li>`;
+  const per = fmt.duration((row.windowMs ?? 10_000) / 1000), calls = fmt.count(last.calls, 'call');
+  const enough = html`<li>${icon('check', 't-ok')}<span><b>${fmt.int(last.calls)}</b> calls in the ${per} before; at least ${fmt.int(row.minCalls ?? 0)} are needed to judge</span></li>`;
+  const fired = text => html`<li>${glyph('open', { named: false })}<span>${text}</span></li>`;
+  switch (last.rule) {
+    case 'error_rate': return html`${fired(html`<b>${pct(last.value)}</b> of ${calls} had failed when it opened${ended(last.limit)}.${meter(last, true)}`)}${enough}`;
+    case 'slow_rate': return html`${fired(html`<b>${pct(last.value)}</b> of ${calls} were slow when it opened${ended(last.limit)}.${meter(last, true)}`)}${enough}`;
+    case 'fail_max': return fired(html`<b>${fmt.int(last.value)}</b> calls in a row failed; the limit is ${fmt.int(last.limit)}.`);
+    case 'trial': {
+      const first = answer?.turns?.find(one => one.why && one.why.rule !== 'trial'), before = first?.why;
+      return html`${fired('A trial failed, so it opened again.')}${before?.rule === 'error_rate' ? html`<li>${icon('clock', 't-off')}<span>It first opened at ${fmt.time(first.at)}: ${pct(before.value)} of ${fmt.count(before.calls, 'call')} had failed${ended(before.limit)}.</span></li>` : nothing}`;
+    }
+    case 'hand': return fired(html`Opened by hand${last.by ? html` by <b>${last.by}</b>` : nothing}.${last.reason ? html` \u201c${last.reason}\u201d` : nothing}`);
+    default: return fired(last.text || 'The rule that opened it was not told.');
+  }
 }
+
+/** What is no call of its own, and in none of the sums. */
+const BESIDES = [['retried', 'retry', 'retries'], ['retry_denied', 'retry refused by the budget', 'retries refused by the budget'], ['collapsed', 'call collapsed into another', 'calls collapsed into others'], ['response_from_cache', 'answer from the cache', 'answers from the cache']];
+
+function besides(answer) {
+  const parts = BESIDES.filter(([key]) => answer?.allCounts?.[key] > 0).map(([key, one, many]) => fmt.count(answer.allCounts[key], one, many));
+  const late = answer?.allCounts?.late ?? 0, of = late ? `${fmt.count(late, 'good answer')} came late.` : '';
+  return parts.length || late ? html`<li>${icon('minus', 't-off')}<span>${parts.length ? `Besides, and not in these sums: ${fmt.list(parts)}. ` : ''}${of}</span></li>` : nothing;
+}
+
+/** How it goes now that most calls are refused. */
+function since(row) {
+  const per = fmt.duration((row.windowMs ?? 10_000) / 1000), refused = row.counts[2] ?? 0;
+  const tried = [0, 1, 3, 4].reduce((sum, at) => sum + (row.counts[at] ?? 0), 0);
+  const also = refused ? html`; <b>${fmt.int(refused)}</b> ${refused === 1 ? 'was' : 'were'} refused` : nothing;
+  const text = tried ? html`In the last ${per} <b>${fmt.count(tried, 'call')}</b> ${tried === 1 ? 'was' : 'were'} tried, ${pct(row.err)} failed${also}`
+    : refused ? html`In the last ${per} nothing was tried${also}` : `No call came in the last ${per}`;
+  return html`<li>${icon('clock', 't-off')}<span>${text}.</span></li>`;
+}
+
+export const LETTER = { closed: 'C', 'half-open': 'H', open: 'O', 'forced-open': 'F', 'forced-closed': 'L', disabled: 'D', measuring: 'M' };
 
 /** Headline of the middle: the question that the state raises. */
 const question = letter => ({ O: 'Why it opened', H: 'Why it opened', F: 'What it measures while held open', L: 'What it measures while held closed', D: 'What it measures' }[letter] ?? 'What would open it');
 
 export function box(row, answer, now) {
   const one = state(row.state), hosts = row.hosts || 1, by = hostsBy(row, answer), rules = [...answer?.rules ?? []].sort((a, b) => FIRST.indexOf(b.rule) - FIRST.indexOf(a.rule));
-  const age = row.since ? fmt.duration((now - row.since) / 1000) : null;
+  // Hosts turn one after the other: the last turn of the whole is when what is said here became true.
+  const turn = answer?.turns?.[0], at = turn && LETTER[turn.to] === row.state ? Math.max(row.since ?? 0, turn.at) : row.since;
+  const age = at ? fmt.duration((now - at) / 1000) : null;
   const on = hosts > 1 ? html`on <b>${fmt.int(row.inState || hosts)} of ${fmt.int(hosts)}</b> hosts` : html`on <b>its only</b> host`;
   const probe = row.state === 'O' && row.probeAt ? (row.probeAt - now) / 1000 : null, fallback = answer?.fallbacks?.success;
   return html`<div><div class="bigstate">${glyph(one.glyph, { size: 28, named: false })}<b>${one.word}</b></div>
@@ -76,8 +114,8 @@ export function box(row, answer, now) {
       <p class="next">${probe !== null ? html`Next trial ${probe > 0.5 ? html`in <b>${fmt.duration(probe)}</b>` : html`<b>with the next call</b>`}. ` : nothing}${answer?.trials?.out && row.state === 'H' ? html`<b>${fmt.count(answer.trials.out, 'trial')}</b> under way. ` : nothing}${
   fallback ? html`<b>${fmt.int(fallback)}</b> calls got the fallback in this window.` : row.counts[2] ? html`<b>${fmt.int(row.counts[2])}</b> calls were refused in this window.` : nothing}${
   row.silent?.length ? html` ${fmt.count(row.silent.length, 'host')} silent, left out of the sums.` : nothing}</p></div>
-    <div><h2>${question(row.state)}</h2><ul class="why">${opened(row, answer)}${rules.map(each => rule(each, row, answer))}${failures(row, answer)}
-      ${row.lastError ? html`<li>${icon('minus', 't-off')}<span class="text">Last error: ${row.lastError}</span></li>` : nothing}</ul></div>
+    <div><h2>${question(row.state)}</h2><ul class="why">${'OH'.includes(row.state) ? html`${opened(row, answer)}${since(row)}` : nothing}${rules.map(each => rule(each, row, answer))}${failures(row, answer)}${besides(answer)}
+      ${row.lastError && row.lastError !== row.forced?.reason ? html`<li>${icon('minus', 't-off')}<span class="text">Last error: ${row.lastError}</span></li>` : nothing}</ul></div>
     <div class="machine-box">${machine(row, answer)}</div>`;
 }
 
@@ -105,7 +143,7 @@ function machine(row, answer) {
   return html`<svg class="machine" viewBox="0 0 320 152" role="img" aria-label="Closed opens at ${percent} errors. Open becomes half-open ${after}. Half-open closes with ${enough} and opens again if one fails. Now: ${state(row.state).word.toLowerCase()}.">
     <g class="way"><path d="M88 21H222"></path><path d="M268 42C268 86 236 112 212 119"></path><path d="M184 104C190 72 214 50 236 42"></path><path d="M108 121C70 115 46 88 44 44"></path></g>
     <g class="tip"><path d="M228 21l-8-3.6v7.2z"></path><path d="M206 121l7-5 1.6 6.8z"></path><path d="M243 38.5l-8.4.6 4 6z"></path><path d="M43.6 38.5l-3.4 7.6 7-.6z"></path></g>
-    <text x="157" y="13" text-anchor="middle">errors \u2265 ${percent}</text><text x="264" y="104">${after}</text><text x="176" y="68" text-anchor="end">a trial fails</text><text x="64" y="88">${enough}</text>
+    <text x="157" y="13" text-anchor="middle">errors \u2265 ${percent}</text><text x="319" y="104" text-anchor="end">${after}</text><text x="176" y="68" text-anchor="end">a trial fails</text><text x="64" y="88">${enough}</text>
     ${stand(4, 4, 84, 'C', row.state === 'C')}${stand(228, 4, 78, 'O', row.state === 'O')}${stand(108, 108, 98, 'H', row.state === 'H')}</svg>`;
 }
 

@@ -2,6 +2,7 @@
 import { html, nothing } from '../../vendor/lit-html/lit-html.js';
 import * as fmt from '../fmt.js';
 import { glyph } from '../ui/glyph.js';
+import { kind, LETTER } from './circuit_box.js';
 import { errorTone, state } from './circuits_words.js';
 
 // What a balancer thinks of an instance: mark, tone, words.
@@ -32,7 +33,7 @@ export function instances(all, target, now, narrow) {
   if (!all) return html`<p class="panel-note">Asking the callers.</p>`;
   if (!all.length) return html`<p class="panel-note">${target ? `No caller has told how it balances calls to ${target}. Calls that do not go by name are not balanced.` : 'These calls do not go to a registered service by name.'}</p>`;
   const rows = all.slice(0, MOST), most = Math.max(1, ...all.map(one => one.ewma ?? 0)), shares = Math.max(1, ...all.map(one => one.share));
-  const known = { ok: all.some(one => one.ok !== null), run: all.some(one => one.run !== null) };
+  const known = { ok: all.some(one => one.ok !== null), run: all.some(one => one.run !== null), zone: new Set(all.map(one => one.zone)).size > 1 };
   if (narrow) {
     return html`<ul>${rows.map(one => {
       const { mark, tone, text } = words(one, now);
@@ -40,12 +41,12 @@ export function instances(all, target, now, narrow) {
         <span class="wide"><span class=${tone}>${text}</span><span>${fmt.latency(one.ewma)}</span><span class="dim">${one.zone}</span></span></li>`;
     })}</ul>`;
   }
-  return html`<table class="tbl"><thead><tr><th class="i-mark"><span class="sr">State</span></th><th class="i-id ${known.ok ? '' : 'roomy'}" scope="col">Instance</th><th class="i-zone" scope="col">Zone</th><th scope="col">In the balancer</th>
-    ${known.ok ? html`<th class="i-ok" scope="col">Success</th>` : nothing}<th class="i-ewma" scope="col" title="Moving average; what is recent counts more">Latency, average</th><th class="num i-fly" scope="col">In flight</th>
+  return html`<table class="tbl"><thead><tr><th class="i-mark"><span class="sr">State</span></th><th class="i-id ${known.ok ? '' : 'roomy'}" scope="col">Instance</th>${known.zone ? html`<th class="i-zone" scope="col">Zone</th>` : nothing}<th scope="col">In the balancer</th>
+    ${known.ok ? html`<th class="i-ok" scope="col">Success</th>` : nothing}<th class="i-ewma" scope="col" title="Moving average in which what was learnt fades to 37% in 10 s">Latency, average</th><th class="num i-fly" scope="col">In flight</th>
     ${known.run ? html`<th class="num i-run" scope="col">Failed in a row</th>` : nothing}<th class="i-share" scope="col" title="Of the calls of the last 30 s">Share of calls</th></tr></thead>
     <tbody>${rows.map(one => {
     const { mark, tone, text } = words(one, now), slow = one.ewma > most * .5 && one.ewma > 200;
-    return html`<tr><td>${glyph(mark)}</td><td class="mono strong" title=${one.id}>${one.id}</td><td class="mid">${one.zone}</td><td class=${tone} title=${one.why || nothing}>${text}${one.why && one.bal !== 'healthy' ? html` <span class="dim">${one.why}</span>` : nothing}</td>
+    return html`<tr><td>${glyph(mark)}</td><td class="mono strong" title=${one.id}>${one.id}</td>${known.zone ? html`<td class="mid">${one.zone}</td>` : nothing}<td class="i-bal ${tone}" title=${[text, one.why].filter(Boolean).join('; ')}>${text}${one.why && one.bal !== 'healthy' ? html` <span class="dim clip">${one.why}</span>` : nothing}</td>
       ${known.ok ? html`<td>${bar(one.ok === null ? fmt.DASH : `${fmt.percent(one.ok)}%`, one.ok, okTone(one.ok))}</td>` : nothing}
       <td>${bar(fmt.latency(one.ewma), (one.ewma ?? 0) / most * 100, slow ? 'warn' : '')}</td><td class="num ${one.fly ? '' : 'z'}">${fmt.int(one.fly)}</td>
       ${known.run ? html`<td class="num ${one.run ? '' : 'z'}">${fmt.int(one.run)}</td>` : nothing}<td>${bar(share(one.share), one.share / shares * 100)}</td></tr>`;
@@ -74,21 +75,31 @@ export function settings({ first, rest }, differ) {
     ${rest.length ? html`<details class="as-table"><summary>${fmt.count(rest.length, 'more setting')}, all by default</summary><table class="tbl set"><tbody>${rest.map(row)}</tbody></table></details>` : nothing}`;
 }
 
-/** Last words of what failed, by kind. They are others' texts: shown as text, cut by the server. */
+/** What failed lately, by kind. The texts are others': shown as text, cut by the server. */
 export function failures(found, now) {
-  const last = found?.last ?? (Array.isArray(found) ? found : []);
-  if (!last.length) return html`<p class="panel-note">None lately.</p>`;
-  return html`<ul class="events">${last.map(one => html`<li>${glyph('left', { named: false })}<span><b class="strong">${one.kind}</b>${one.n > 1 ? ` on ${fmt.count(one.n, 'host')}` : ''}<span class="text">${one.text}</span></span><time datetime=${fmt.iso(one.at)} title=${fmt.stamp(one.at)}>${fmt.ago(one.at, now)}</time></li>`)}</ul>`;
+  if (!found?.length) return html`<p class="panel-note">None lately.</p>`;
+  return html`<ul class="events">${found.map(one => html`<li>${glyph('left', { named: false })}<span><b class="strong">${kind(one.kind)}</b><span class="text">${one.last}</span></span>
+    ${one.n ? html`<b class="num" title="In the last five to ten minutes">${fmt.int(one.n)}</b>` : one.at ? html`<time datetime=${fmt.iso(one.at)} title=${fmt.stamp(one.at)}>${fmt.ago(one.at, now)}</time>` : nothing}</li>`)}</ul>`;
 }
 
-const LETTER = { closed: 'C', 'half-open': 'H', open: 'O', 'forced-open': 'F', 'forced-closed': 'L', disabled: 'D', measuring: 'M' };
 export const letter = word => LETTER[word] ?? (state(word).glyph && word.length === 1 ? word : 'C');
+
+/** Why it turned, in a few words. */
+function cause(why) {
+  switch (why?.rule) {
+    case 'error_rate': return `${fmt.percent(why.value)}% of ${fmt.count(why.calls, 'call')} failed`;
+    case 'slow_rate': return `${fmt.percent(why.value)}% of ${fmt.count(why.calls, 'call')} were slow`;
+    case 'fail_max': return `${fmt.int(why.value)} calls in a row failed`;
+    case 'trial': return 'a trial failed';
+    case 'hand': return why.reason || 'by hand';
+    default: return '';
+  }
+}
 
 export function turns(all, now) {
   if (!all?.length) return html`<p class="panel-note">No change since it was first seen.</p>`;
   return html`<ul class="events">${all.slice(0, 12).map(one => {
-    const to = state(letter(one.to)), why = one.why;
-    const text = one.reason || (why?.rule === 'error_rate' ? `${fmt.percent(why.value)}% of ${fmt.count(why.calls, 'call')} failed` : why?.rule === 'trial' ? 'a trial failed' : '');
+    const to = state(letter(one.to)), text = one.reason || cause(one.why);
     return html`<li>${glyph(to.glyph, { named: false })}<span><b class="strong">${to.word}</b>${one.by ? ` by ${one.by}` : ''}<span class="text">${text}</span></span><time datetime=${fmt.iso(one.at)} title=${fmt.stamp(one.at)}>${fmt.ago(one.at, now)}</time></li>`;
   })}</ul>`;
 }

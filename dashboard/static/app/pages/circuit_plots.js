@@ -1,10 +1,12 @@
 // The three pictures of the last quarter of an hour: states, calls by outcome, latency. One cursor for both charts.
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
-import { back, Chart, decades, extent, filled, shortMs, stack, thin, within } from '../charts.js';
+import { back, decades, extent, filled, shortMs, stack, thin, times, within } from '../charts.js';
 import * as fmt from '../fmt.js';
 import { colour, fit, onPaint, request } from '../paint.js';
+import { Plot } from '../plot.js';
 import { bars, ribbon, stripes } from '../ribbon.js';
 import { series, states } from './circuit_data.js';
+import { unmerged } from './circuits_words.js';
 
 // From the bottom of the stack to its top: name, key, token of its colour, class of its swatch, striped.
 const OUTCOMES = [
@@ -20,10 +22,12 @@ export class Plots {
     Object.assign(this, { now, timeout, hosts, range, setRange, answer: null, found: null, bars: [], at: null });
     this.places = ['ribbon-panel', 'outcome-panel', 'latency-panel'].map(name => root.querySelector(`.${name}`));
     this.#draw();
-    const [, outcomes, latency] = this.places, cursor = at => { this.at = at; this.#legends(); };
+    const [, outcomes, latency] = this.places, shared = {
+      group: new Set(), onCursor: at => { this.at = at; this.#legends(); }, times: (from, to, width) => times(from, to, this.end(), width),
+    };
     this.charts = [
-      new Chart(outcomes.querySelector('.plot'), { now: () => this.end(), onCursor: cursor, describe: data => this.#outcomes(data) }),
-      new Chart(latency.querySelector('.plot'), { now: () => this.end(), onCursor: cursor, describe: data => this.#latency(data) }),
+      new Plot(outcomes.querySelector('.plot'), { ...shared, label: 'Calls per second by outcome', look: (data, x) => this.#outcomes(x) }),
+      new Plot(latency.querySelector('.plot'), { ...shared, label: 'Latency', look: data => this.#latency(data) }),
     ];
     this.stop = onPaint(() => this.#ribbon());
   }
@@ -48,23 +52,22 @@ export class Plots {
     request();
   }
 
-  #outcomes() {
+  #outcomes(x) {
     return {
       // The highest is drawn first, the lower ones over it.
-      series: [...OUTCOMES].reverse().map(([label, , token, , striped]) => ({ label, width: 0, fill: filled(token, striped, token === '--o-success' ? 55 : 100), points: { show: false } })),
-      scale: { range: (u, low, high) => [0, Math.max(1, high * 1.1)] },
-      axis: { space: 44, values: (u, all) => all.map(value => (value >= 1000 ? `${value / 1000}k` : String(value))) },
+      series: [...OUTCOMES].reverse().map(([, , token, , striped]) => ({ fill: filled(x, token, striped, token === '--o-success' ? 55 : 100) })),
+      range: (low, high) => [0, Math.max(1, high * 1.1)],
+      text: value => (value >= 1000 ? `${value / 1000}k` : String(value)),
     };
   }
 
   #latency(data) {
     return {
       series: [
-        ...QUANTILES.map(([label, key, width, dash]) => ({ label, width, dash, stroke: colour(key === 'p50' ? '--ink' : '--plot-line'), points: { show: false }, spanGaps: false })),
-        ...(data.length > 4 ? [{ label: 'timeout', width: 1.2, stroke: colour('--bad-f'), points: { show: false } }] : []),
+        ...QUANTILES.map(([, key, width, dash]) => ({ width, dash, stroke: colour(key === 'p50' ? '--ink' : '--plot-line') })),
+        ...(data.length > 4 ? [{ width: 1.2, stroke: colour('--bad-f') }] : []),
       ],
-      scale: { distr: 3, range: () => decades(...extent(this.charts[1].data.slice(1))) },
-      axis: { splits: (u, axis, low, high) => within(low, high), values: (u, all) => all.map(shortMs), filter: (u, all) => all },
+      log: true, range: () => decades(...extent(data.slice(1))), ticks: within, text: shortMs,
     };
   }
 
@@ -85,7 +88,7 @@ export class Plots {
     const range = this.range();
     render(html`<div class="panel-h"><h2>Calls per second by outcome</h2><span class="grow"></span><div class="seg small" role="group" aria-label="Range">${RANGES.map(([value, text]) => html`<button type="button" aria-pressed=${String(range === value)} @click=${() => this.setRange(value)}>${text}</button>`)}</div></div>
       <div class="legend"></div><div class="plot">${none ? html`<p class="plot-note">No history yet.</p>` : nothing}</div>${this.#table('Calls per second', OUTCOMES.map(([word, key]) => [word, key, fmt.rate]))}`, outcomes);
-    render(html`<div class="panel-h"><h2>Latency</h2><span class="grow"></span><span class="note">${this.answer?.merged === false ? 'per host, not merged' : 'merged over all hosts'}</span></div>
+    render(html`<div class="panel-h"><h2>Latency</h2><span class="grow"></span><span class="note">${this.answer ? unmerged(this.answer) || (this.answer.hosts > 1 ? 'merged over all hosts' : 'of its only host') : ''}</span></div>
       <div class="legend"></div><div class="plot">${none ? html`<p class="plot-note">No history yet.</p>` : nothing}</div>${this.#table('Latency', QUANTILES.map(([word, key]) => [word, key, fmt.latency]))}`, latency);
     this.#legends();
   }
@@ -114,7 +117,7 @@ export class Plots {
       <tbody>${rows[0].map((_, i) => html`<tr><th scope="row">${back(t.at(-1) - (n - 1 - i) * size * step, t.at(-1))}</th>${columns.map(([, , write], j) => html`<td>${write(rows[j][i])}</td>`)}</tr>`).reverse()}</tbody></table></div></details>`;
   }
 
-  reset() { for (const chart of this.charts) chart.reset(); }
+  reset() { for (const chart of this.charts) chart.show(null); }
   repaint() { for (const chart of this.charts) chart.repaint(); request(); }
   leave() { this.stop(); for (const chart of this.charts) chart.destroy(); }
 }

@@ -165,7 +165,7 @@ export function mount(root, ctx) {
     const { bad } = parse(text, { fields: FIELDS, numbers: NUMBERS }), paused = store.paused.value, waiting = store.waiting.value;
     const all = store.circuits.size, note = order.held ? 'order held' : shown.length < all ? `${fmt.int(shown.length)} of ${fmt.int(all)}` : '';
     render(html`<div class="bar" ?hidden=${all === 0}>
-      <label class="field">${icon('search')}<span class="sr">Filter circuits</span><input data-filter placeholder="Filter: name, from:orders, rate>10" autocomplete="off" spellcheck="false"
+      <label class="field">${icon('search')}<span class="sr">Filter circuits</span><input data-filter placeholder="Filter: from:orders, rate>10" autocomplete="off" spellcheck="false"
         .value=${text} aria-invalid=${bad.length ? 'true' : nothing} aria-describedby="filter-hint" @input=${event => ctx.ask({ q: event.target.value })}><kbd aria-hidden="true">/</kbd>
         <span class="hint" id="filter-hint">${bad.length ? html`Ignored: ${bad.map(term => html`<u>${text.slice(term.at, term.to)}</u> `)}` : nothing}</span></label>
       <div class="seg wide-only" role="group" aria-label="View">${[['', 'cards', 'Cards'], ['table', 'rows', 'Table']].map(([key, mark, word]) => html`<button type="button" aria-pressed=${String(isTable === (key === 'table'))} @click=${() => ctx.ask({ view: key }, { push: true })}>${icon(mark)}${word}</button>`)}</div>
@@ -194,7 +194,7 @@ export function mount(root, ctx) {
       drawLine();
       wall.speak();
     }),
-    onPaint(() => { wall.write(); view?.write(); }),
+    onPaint(all => { if (all) wall.write(); view?.write(all); }),
     ctx.keys({
       v: () => ctx.ask({ view: ctx.query.peek().get('view') === 'table' ? null : 'table' }, { push: true }),
       b: () => {

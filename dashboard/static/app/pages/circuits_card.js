@@ -5,7 +5,7 @@ import { colour, fit } from '../paint.js';
 import { spark } from '../spark.js';
 import { POINTS } from '../store.js';
 import { glyphNode, icon } from '../ui/glyph.js';
-import { errorTone, GOOD_TO_BAD, name, OUTCOMES, spread, state, title } from './circuits_words.js';
+import { errorTone, GOOD_TO_BAD, name, OUTCOMES, spread, state, title, unmerged } from './circuits_words.js';
 
 const QUANTILES = ['median', '90th', '99th', '99.5th'];
 /** Place on the strip of 1 ms to 5 s, in percent; the scale is logarithmic. */
@@ -36,13 +36,10 @@ const scratch = { rate: new Float32Array(POINTS), fail: new Float32Array(POINTS)
 
 export class Card {
   constructor(circuit, options) {
-    this.key = circuit.k;
     const root = this.root = document.createElement('article');
     root.className = 'card';
-    root.dataset.k = circuit.k;
-    root.setAttribute('aria-label', `${circuit.from} to ${title(circuit)}`);
     this.mark = glyphNode();
-    render(card(circuit, this.mark, options), root);
+    this.show(circuit, options);
     const all = selector => [...root.querySelectorAll(selector)];
     const texts = selector => all(selector).map(node => node.firstChild ?? node.appendChild(new Text('')));
     [this.err, this.rate, this.hosts, this.fly] = texts('[data-f]');
@@ -53,16 +50,27 @@ export class Card {
     this.rows = all('.out > div');
     this.parts = all('.share i');
     this.quantiles = texts('.nums dd');
+    this.lat = root.querySelector('.lat');
     [, this.range, this.high, this.median, this.timeout] = all('.strip-lat path');
     this.canvas = root.querySelector('canvas');
     this.pinButton = root.querySelector('.pin');
+  }
+
+  /** It is this circuit's card from now on. */
+  show(circuit, options) {
+    const { root } = this;
+    this.key = circuit.k;
     this.letter = '';
+    root.classList.remove('turned');
+    root.dataset.k = circuit.k;
+    root.setAttribute('aria-label', `${circuit.from} to ${title(circuit)}`);
+    render(card(circuit, this.mark, options), root);
   }
 
   pin(on) { attr(this.pinButton, 'aria-pressed', String(on)); }
 
-  /** Write what differs. */
-  paint(circuit, store) {
+  /** Write what differs. `seen`: its picture, too. */
+  paint(circuit, store, seen = true) {
     const now = store.now();
     this.#state(circuit, now);
     const none = circuit.err === null;
@@ -75,7 +83,7 @@ export class Card {
     const hosts = circuit.hosts || 1;
     put(this.hosts, `${fmt.count(hosts, 'host')}, ${fmt.rate(circuit.rate / hosts)}/s${hosts > 1 ? ' each' : ''}`);
     put(this.fly, circuit.limit ? `in flight ${fmt.int(circuit.inflight)} of ${fmt.int(circuit.limit)}` : `in flight ${fmt.int(circuit.inflight)}`);
-    this.draw(store);
+    if (seen) this.draw(store);
   }
 
   draw(store) {
@@ -120,7 +128,9 @@ export class Card {
     });
   }
 
-  #latency({ lat, timeoutMs }) {
+  #latency(circuit) {
+    const { lat, timeoutMs } = circuit;
+    attr(this.lat, 'title', unmerged(circuit));
     for (let i = 0; i < 4; i++) put(this.quantiles[i], fmt.latency(lat?.[i]));
     const [p50, p90, p99, p995] = (lat ?? []).map(place), known = lat && lat[0] !== null;
     const most = p995 ?? p99 ?? p50;

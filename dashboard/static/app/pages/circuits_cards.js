@@ -1,6 +1,8 @@
 // The cards on the page: the worst of them, made once, moved only when their order changes, painted only on screen.
+// One whose circuit is no more among them becomes a newcomer's: to make one costs more than all else here.
 import * as fmt from '../fmt.js';
-import { request } from '../paint.js';
+import { glide } from '../paint.js';
+import { reorder } from '../reorder.js';
 import { Card } from './circuits_card.js';
 
 const MARGIN = '120px';
@@ -23,22 +25,33 @@ export class Cards {
     this.root.append(this.first, this.rest, this.note);
     this.cards = new Map();
     this.seen = new Set();
+    this.fresh = new Set();   // come into sight since the last picture
+    this.free = [];
     this.watch = new IntersectionObserver(entries => {
       for (const { target, isIntersecting } of entries) {
         const card = this.cards.get(Number(target.dataset.k));
-        if (card && isIntersecting) this.seen.add(card);
-        else if (card) this.seen.delete(card);
+        if (!card) continue;
+        if (isIntersecting) this.fresh.add(card);
+        this.seen[isIntersecting ? 'add' : 'delete'](card);
       }
-      this.history.want([...this.seen].map(card => card.key));
-      request();
+      this.#remember();
+      glide();
     }, { rootMargin: MARGIN });
   }
 
   set(order) {
     const active = document.activeElement, shown = order.slice(0, this.most()), wanted = new Set(shown.map(row => row.k));
-    for (const [key, card] of this.cards) if (!wanted.has(key)) this.#drop(key, card);
+    for (const [key, card] of this.cards) {
+      if (wanted.has(key)) continue;
+      this.cards.delete(key);
+      // With the focus in it, it would lead the reader to another circuit unasked.
+      if (card.root.contains(active)) this.#drop(card);
+      else this.free.push(card);
+    }
     this.#fill(this.first, shown.filter(row => this.pinned.has(row.id)));
     this.#fill(this.rest, shown.filter(row => !this.pinned.has(row.id)));
+    for (const card of this.free.splice(0)) this.#drop(card);
+    this.#remember();
     this.first.hidden = !this.first.firstChild;
     this.note.hidden = order.length <= shown.length;
     this.noteText.data = `The first ${shown.length} of ${fmt.int(order.length)}. `;
@@ -48,31 +61,39 @@ export class Cards {
   }
 
   #fill(grid, rows) {
-    rows.forEach((row, i) => {
+    reorder(grid, rows.map(row => {
+      const pinned = this.pinned.has(row.id);
       let card = this.cards.get(row.k);
       if (!card) {
-        card = new Card(row, { href: this.href(row), pinned: String(this.pinned.has(row.id)), onPin: () => this.pin(row) });
+        const options = { href: this.href(row), pinned: String(pinned), onPin: () => this.pin(row) };
+        card = this.free.shift();
+        if (card) card.show(row, options);
+        else this.watch.observe((card = new Card(row, options)).root);
         this.cards.set(row.k, card);
-        card.paint(row, this.store);
-        this.watch.observe(card.root);
+        card.paint(row, this.store, this.seen.has(card));
       }
-      card.pin(this.pinned.has(row.id));
-      if (grid.children[i] !== card.root) grid.insertBefore(card.root, grid.children[i] ?? null);
-    });
+      card.pin(pinned);
+      return card.root;
+    }));
   }
 
-  #drop(key, card) {
+  #drop(card) {
     this.watch.unobserve(card.root);
     this.seen.delete(card);
-    this.cards.delete(key);
+    this.fresh.delete(card);
     card.root.remove();
   }
 
-  write() {
-    for (const card of this.seen) {
+  /** What was before is asked for those in sight. */
+  #remember() { this.history.want([...this.seen].map(card => card.key)); }
+
+  /** `all`: every card in sight; else only those that have just come there. */
+  write(all) {
+    for (const card of all ? this.seen : this.fresh) {
       const circuit = this.store.circuits.get(card.key);
       if (circuit) card.paint(circuit, this.store);
     }
+    this.fresh.clear();
   }
 
   leave() { this.watch.disconnect(); }

@@ -1,7 +1,7 @@
-// An order that does not jump: whole steps with slack, made anew every five seconds at most, never under the hand.
+// What circuits are sorted by: whole steps with slack, so that small changes move nobody.
+import { Order as Calm } from '../order.js';
 import { state } from './circuits_words.js';
 
-const PATIENCE = 5000;
 /** A value leaves its step only when it is this far (in steps) from its middle: half a step and some slack. */
 const SLACK = .75;
 
@@ -24,48 +24,35 @@ export function step(value, size, before) {
 /** 10% per step; under one call in ten seconds all are equal. */
 const loudness = rate => Math.log(Math.max(rate, .1)) / Math.log(1.1);
 
+const NONE = new Set();
+/** The whole question: a change of any of these orders at once. */
+const whole = ({ sort = 'errors', descending = true, question = '', now = 0, busy = false, pinned = NONE } = {}) => (
+  { question: `${sort}\n${descending}\n${question}\n${[...pinned].sort()}`, now, busy }
+);
+
+/** The circuits' order, pins first. Asked with {sort, descending, question, now, busy, pinned}. */
 export class Order {
+  #calm = new Calm(circuit => circuit.k);
   #errors = new Map();
   #rates = new Map();
-  #keys = [];
-  #place = new Map();
-  #at = -Infinity;
-  #question = null;
+
   /** Whether a newer order waits for the hand to leave. */
-  held = false;
+  get held() { return this.#calm.held; }
 
   /** Whether `of` would order anew. */
-  due({ sort = 'errors', descending = true, question = '', now = 0, busy = false, pinned = new Set() } = {}) {
-    const asked = said(sort, descending, question, pinned);
-    return asked !== this.#question || (now - this.#at >= PATIENCE && !busy);
+  due(asked) { return this.#calm.due(whole(asked)); }
+
+  of(items, asked = {}) {
+    if (this.due(asked)) this.#forget(items);
+    return this.#calm.of(items, some => this.#sorted(some, asked), whole(asked));
   }
 
-  /**
-   * The items in their order, pins first. `question` is what decides which are shown: a new one orders at once.
-   * `now` is in milliseconds; `busy` says that pointer or focus is in the list.
-   */
-  of(items, { sort = 'errors', descending = true, question = '', now = 0, busy = false, pinned = new Set() } = {}) {
-    const asked = said(sort, descending, question, pinned);
-    const due = now - this.#at >= PATIENCE;
-    this.held = due && busy && asked === this.#question;
-    if (asked !== this.#question || this.#keys.length === 0 || (due && !busy)) {
-      this.#question = asked;
-      this.#at = now;
-      const values = new Map(items.map(item => [item, this.#values(item, sort, now, pinned)]));
-      const sorted = [...items].sort((a, b) => compare(values.get(a), values.get(b), descending ? 1 : -1));
-      this.#keys = sorted.map(item => item.k);
-      this.#place = new Map(this.#keys.map((key, i) => [key, i]));
-      this.#forget(items);
-      return sorted;
-    }
-    // Those that were there keep their place; new ones wait at the end for the next time.
-    const place = this.#place;
-    const fresh = items.filter(item => !place.has(item.k));
-    for (const item of fresh) { place.set(item.k, this.#keys.length); this.#keys.push(item.k); }
-    return [...items].sort((a, b) => place.get(a.k) - place.get(b.k));
+  #sorted(items, { sort = 'errors', descending = true, pinned = NONE }) {
+    const values = new Map(items.map(item => [item, this.#values(item, sort, pinned)]));
+    return [...items].sort((a, b) => compare(values.get(a), values.get(b), descending ? 1 : -1));
   }
 
-  #values(item, sort, now, pinned) {
+  #values(item, sort, pinned) {
     const pin = pinned.has(item.id) ? 0 : 1, text = `${item.to}\n${item.cmd}\n${item.from}`;
     const rate = remembered(this.#rates, item.k, loudness(item.rate || 0), 1);
     const own = () => {
@@ -87,8 +74,6 @@ export class Order {
     for (const map of [this.#rates, this.#errors]) for (const key of map.keys()) if (!known.has(key)) map.delete(key);
   }
 }
-
-const said = (sort, descending, question, pinned) => `${sort}\n${descending}\n${question}\n${[...pinned].sort()}`;
 
 function remembered(map, key, value, size) {
   const now = step(value, size, map.get(key));

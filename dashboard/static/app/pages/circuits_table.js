@@ -1,10 +1,11 @@
 // The same circuits in rows: what a card shows in 30 pixels.
 import * as fmt from '../fmt.js';
-import { colour, fit, request } from '../paint.js';
+import { colour, fit, glide, request } from '../paint.js';
+import { reorder } from '../reorder.js';
 import { spark } from '../spark.js';
 import { POINTS } from '../store.js';
 import { glyphNode } from '../ui/glyph.js';
-import { errorTone, FAILURE, name, REFUSED, REJECTED, state, SUCCESS, TIMEOUT } from './circuits_words.js';
+import { errorTone, FAILURE, name, REFUSED, REJECTED, state, SUCCESS, TIMEOUT, unmerged } from './circuits_words.js';
 
 /** Heading, sort key if it can be sorted by, and whether it is a number. */
 export const COLUMNS = [
@@ -60,7 +61,8 @@ export class Row {
     this.canvas.setAttribute('aria-hidden', 'true');
     cells[6].append(this.canvas);
     this.counters = COUNTED.map((_, i) => [cells[7 + i], text(cells[7 + i])]);
-    this.quantiles = [12, 13, 14, 15].map(i => text(cells[i]));
+    this.latencies = cells.slice(12, 16);
+    this.quantiles = this.latencies.map(text);
     this.flight = text(cells[16]);
     this.hosts = text(cells[17]);
     this.key = null;
@@ -68,7 +70,7 @@ export class Row {
 
   /** Show this circuit from now on. */
   show(circuit, index) {
-    this.root.setAttribute('aria-rowindex', String(index + 2));
+    if (this.index !== index) this.root.setAttribute('aria-rowindex', String((this.index = index) + 2));
     if (this.key !== circuit.k) {
       this.key = circuit.k;
       const [target, command] = name(circuit);
@@ -77,6 +79,7 @@ export class Row {
       put(this.caller, circuit.from);
       this.link.href = this.href(circuit);
       this.link.title = circuit.id;
+      this.merged = undefined;
       this.root.dataset.k = circuit.k;
     }
   }
@@ -95,6 +98,8 @@ export class Row {
       cls(cell, n ? 'num' : 'num z');
     });
     for (let i = 0; i < 4; i++) put(this.quantiles[i], short(circuit.lat?.[i]));
+    const apart = unmerged(circuit);
+    if (apart !== this.merged) for (const cell of this.latencies) cell.title = this.merged = apart;
     put(this.flight, circuit.limit ? `${circuit.inflight} / ${circuit.limit}` : String(circuit.inflight ?? 0));
     put(this.hosts, fmt.int(circuit.hosts || 1));
     this.draw(store);
@@ -146,14 +151,14 @@ export class Table {
         cell.append(button);
       } else if (word) cell.append(word);
       else cell.append(Object.assign(make('span', 'sr'), { textContent: 'State' }));
-      if (/^p\d/.test(word)) cell.title = 'Latency in milliseconds, merged over all hosts';
+      if (/^p\d/.test(word)) cell.title = 'Latency in milliseconds; merged over all hosts unless a value says otherwise';
       head.append(cell);
       return [cell, key];
     });
     this.body = make('div', 'vbody');
     this.body.setAttribute('role', 'rowgroup');
     root.append(head, this.body);
-    root.addEventListener('scroll', () => { this.top = root.scrollTop; request(); }, { passive: true });
+    root.addEventListener('scroll', () => { this.top = root.scrollTop; glide(); }, { passive: true });
     this.watch = new ResizeObserver(([{ contentRect }]) => { this.height = contentRect.height; request(); });
     this.watch.observe(root);
     this.rows = new Map();
@@ -177,8 +182,9 @@ export class Table {
 
   leave() { this.watch.disconnect(); }
 
-  write() {
-    const { order, rows } = this, first = Math.max(0, Math.floor(this.top / HEIGHT) - SPARE);
+  /** `all`: every row; else only those that have just come into sight. */
+  write(all) {
+    const { order, rows } = this, fresh = new Set(), first = Math.max(0, Math.floor(this.top / HEIGHT) - SPARE);
     const last = Math.min(order.length, Math.ceil((this.top + this.height) / HEIGHT) + SPARE), wanted = new Set();
     for (let i = first; i < last; i++) wanted.add(order[i].k);
     if (first !== this.from || last !== this.until || order !== this.asked) this.history.want(wanted);
@@ -191,33 +197,27 @@ export class Table {
       row.root.hidden = true;
       this.free.push(row);
     }
-    for (let i = first; i < last; i++) this.#row(order[i]);
+    for (let i = first; i < last; i++) if (!rows.has(order[i].k)) fresh.add(this.#row(order[i]));
     for (const [key, row] of rows) {
       const i = this.place.get(key), at = `translateY(${i * HEIGHT}px)`;
       row.show(order[i], i);
       if (row.at !== at) row.root.style.transform = row.at = at;
-      row.paint(order[i], this.store);
+      if (all || fresh.has(row)) row.paint(order[i], this.store);
     }
     this.#inOrder();
   }
 
-  /** What is read and stepped through follows what is seen. The row in focus is not moved: it would lose the focus. */
+  /** What is read and stepped through follows what is seen. */
   #inOrder() {
     const wanted = [...this.rows.values()].sort((a, b) => this.place.get(a.key) - this.place.get(b.key)).map(row => row.root);
-    const now = [...this.body.children].filter(node => !node.hidden);
-    if (wanted.every((node, i) => node === now[i])) return;
-    const still = wanted.findIndex(node => node.contains(document.activeElement));
-    wanted.forEach((node, i) => {
-      if (i < still) wanted[still].before(node);
-      else if (i > still) this.body.append(node);
-    });
+    reorder(this.body, wanted);
   }
 
   #row(circuit) {
-    if (this.rows.has(circuit.k)) return;
-    const row = this.free.pop() ?? new Row(this.href);
+    const row = this.free.shift() ?? new Row(this.href);
     row.root.hidden = false;
     if (!row.root.isConnected) this.body.append(row.root);
     this.rows.set(circuit.k, row);
+    return row;
   }
 }

@@ -38,7 +38,9 @@ export class Wall {
 
   /** These circuits, in their own order; called when some come or go. */
   set(circuits) {
-    this.circuits = [...circuits].sort(neighbours);
+    const sorted = [...circuits].sort(neighbours);
+    if (sorted.length === this.circuits.length && sorted.every((one, i) => one === this.circuits[i])) return;
+    this.circuits = sorted;
     this.looks = [];
     if (this.here >= this.circuits.length) this.#hide();
     if (this.here < 0) this.#entry();
@@ -66,7 +68,7 @@ export class Wall {
       if (!whole) x.clearRect(cx - this.grid.cell[0] / 2, cy - this.grid.cell[1] / 2, ...this.grid.cell);
       mark(x, circuits[i], cx, cy, room, busiest, colour);
     }
-    if (this.here < 0) this.#entry();
+    if (anew && this.here < 0) this.#entry();
   }
 
   leave() { this.watch.disconnect(); }
@@ -82,6 +84,7 @@ export class Wall {
   /** Come in by the Tab key: the first mark, or the one the pointer was at. */
   #focused(link) {
     if (this.here < 0) this.here = 0;
+    if (this.circuits[this.here]) link.setAttribute('aria-label', sentence(this.circuits[this.here]));
     link.classList.add('on');
     this.speak();
   }

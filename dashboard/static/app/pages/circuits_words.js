@@ -52,6 +52,9 @@ export function spread(circuit) {
   return inState >= hosts ? `on all ${hosts}` : `on ${inState} of ${hosts}`;
 }
 
+/** What to know of its percentiles, if they are not those of all hosts together. */
+export const unmerged = ({ merged, hosts, foreign }) => (merged === false && (hosts > 1 || foreign) ? 'per host, not merged' : '');
+
 /** Tone of an error percentage; none while it is unremarkable or unknown. */
 export const errorTone = err => (err === null || err === undefined ? '' : err >= 50 ? 'bad' : err >= 5 ? 'warn' : '');
 

@@ -2,8 +2,9 @@
 import { html, render, nothing } from '../../vendor/lit-html/lit-html.js';
 import { effect } from '../../vendor/signals-core/signals-core.js';
 import { onPaint } from '../paint.js';
-import { glyph, tag } from '../ui/glyph.js';
+import { glyph, icon, tag } from '../ui/glyph.js';
 import { when } from '../ui/parts.js';
+import { difference, total } from './nodes_difference.js';
 import { empty, skeletonRows } from '../ui/empty.js';
 import { rateLine } from '../ui/plots.js';
 import * as fmt from '../fmt.js';
@@ -14,11 +15,14 @@ export const topics = [];
 // Quiet while all is well: no wash, only the mark.
 const calm = text => html`<span class="with-g">${glyph('up', { named: false })}<span class="mid">${text}</span></span>`;
 
+/** A quarter of an hour in the server's steps of 5 s, and how often the server is asked. */
 const POINTS = 180, EVERY = 5000;
-// What is heard while the page is open; kept when it is left, so that coming back does not start anew.
-const lags = new Map();
 
-export const bare = url => String(url ?? '').replace(/^https?:\/\//, '').replace(/\/$/, '');
+/** A node's address without what all of them have. */
+export const bare = url => String(url ?? '').replace(/^https?:\/\//, '').replace(/(\/eureka)?(\/v2)?\/?$/, '');
+
+/** Tenths matter while it is little. */
+const seconds = n => ((n ?? 0) < 100 ? `${(n ?? 0).toFixed(1)} s` : fmt.duration(n));
 
 /** What a peer's state is called. */
 export function state(peer) {
@@ -27,17 +31,11 @@ export function state(peer) {
   return ['up', 'In step'];
 }
 
-export function note(nodes) {
-  for (const node of nodes) {
-    const ring = lags.get(node.name) ?? lags.set(node.name, []).get(node.name);
-    ring.push(node.lag);
-    if (ring.length > POINTS) ring.shift();
-  }
-}
-
 export function mount(root, ctx) {
   const { store } = ctx;
-  let data = null, error = null, left = false, timer = null;
+  let data = null, error = null, left = false, timer = null, early = 3;
+  // What differs, by peer: asked for while it is open. A silent peer's is open until somebody closes it.
+  const differ = new Map(), shut = new Set();
 
   async function load() {
     clearTimeout(timer);
@@ -49,7 +47,10 @@ export function mount(root, ctx) {
     }
     if (left) return;
     draw();
-    if (!store.paused.peek()) timer = setTimeout(load, document.hidden ? EVERY * 4 : EVERY);
+    compare();
+    // The peers are only asked how they are while somebody looks: their first words come a moment later.
+    const soon = data?.peers.some(peer => peer.well && peer.version === undefined);
+    if (!store.paused.peek()) timer = setTimeout(load, document.hidden ? EVERY * 4 : soon && early-- > 0 ? EVERY / 3 : EVERY);
   }
 
   function peers() {
@@ -57,6 +58,26 @@ export function mount(root, ctx) {
       const live = store.nodes.get(peer.url);
       return live ? { ...peer, well: live.state === 'ok', lag: live.lag, queue: live.backlog } : peer;
     });
+  }
+
+  const opened = peer => ctx.query.value.get('open') === peer.url || (!peer.well && !shut.has(peer.url));
+  function toggle(peer) {
+    const now = opened(peer);
+    if (now && !peer.well) shut.add(peer.url);
+    else shut.delete(peer.url);
+    ctx.ask({ open: now || !peer.well ? '' : peer.url }, { push: true });
+    draw();
+    compare();
+  }
+
+  /** Ask for the lists that are shown. */
+  function compare() {
+    for (const peer of data ? peers().filter(opened) : []) {
+      ctx.data(`nodes/difference?peer=${encodeURIComponent(peer.url)}`).then(
+        found => differ.set(peer.url, found),
+        problem => differ.set(peer.url, { trouble: problem.message }),
+      ).then(draw);
+    }
   }
 
   const protection = self => {
@@ -69,19 +90,34 @@ export function mount(root, ctx) {
     const slowest = all.find(peer => (peer.lag ?? 0) === lag), beats = store.beats ?? data.beats ?? {};
     const [tone, text] = protection(self), limit = self.beats_limit ?? beats.limit;
     return html`<div class="cell"><div class="k">Nodes answering</div><div class="v">${well + 1} <small>of ${all.length + 1}</small></div><div class="viz"><span class="dim">${all.length ? (well === all.length ? 'this one and all peers' : `${fmt.count(all.length - well, 'peer')} silent`) : 'this one, no peers'}</span></div></div>
-      <div class="cell"><div class="k">Largest lag</div><div class="v">${all.length ? html`${lag.toFixed(1)} <small>s</small>` : fmt.DASH}</div><div class="viz"><span class="dim clip">${all.length && lag ? bare(slowest.url) : 'nobody is behind'}</span></div></div>
+      <div class="cell"><div class="k">Largest lag</div><div class="v">${all.length ? html`${lag < 100 ? lag.toFixed(1) : fmt.int(lag)} <small>s</small>` : fmt.DASH}</div><div class="viz"><span class="dim clip">${all.length && lag ? bare(slowest.url) : 'nobody is behind'}</span></div></div>
       <div class="cell"><div class="k">Leases held</div><div class="v">${fmt.int(self.counts?.instances)}</div><div class="viz"><span class="dim">${fmt.count(self.counts?.services ?? 0, 'service')}, ${fmt.int(self.counts?.late ?? 0)} late</span></div></div>
       <div class="cell"><div class="k">Renewals per minute</div><div class="v">${fmt.int(beats.min)} <small>${beats.want ? `of ${fmt.int(beats.want)}` : ''}</small></div><div class="viz"><span class="dim">limit ${limit === undefined ? fmt.DASH : `${Math.round(limit * 100)}%`}</span></div></div>
       <div class="cell"><div class="k">Self-preservation</div><div class="v ${tone ? `t-${tone}` : ''}">${text}</div><div class="viz"><span class="dim clip" title=${self.reason || nothing}>${self.mode === 'preserving' ? `for ${fmt.duration(self.preserving_for)}` : 'removal stops if many go silent'}</span></div></div>`;
   }
 
+  const dash = html`<span class="dim">${fmt.DASH}</span>`;
+  const told = (value, write) => (value === undefined || value === null ? dash : write(value));
+
+  /** What keeps a peer from being told, and what that has cost so far. */
+  function trouble(peer) {
+    return [
+      peer.problem, peer.refused && `${fmt.count(peer.refused, 'entry', 'entries')} refused by it`,
+      peer.lost && `${fmt.count(peer.lost, 'change')} grew too old to be told`, peer.ready === false && 'it is starting and not read yet',
+    ].filter(Boolean).join('; ');
+  }
+
   function row(peer) {
-    const [mark, text] = state(peer), own = peer.self;
-    return html`<tr><th scope="row"><span class="mono">${bare(peer.url)}</span></th><td>${own ? 'this one' : 'peer'}</td><td>${own ? (peer.ready === false ? tag('starting', 'Starting') : calm('Serving')) : mark === 'up' ? calm(text) : tag(mark, text)}</td>
-      <td class="num">${own ? html`<span class="dim">${fmt.DASH}</span>` : `${(peer.lag ?? 0).toFixed(1)} s`}</td><td class="num">${own ? html`<span class="dim">${fmt.DASH}</span>` : fmt.int(peer.queue)}</td>
-      <td>${own ? html`<span class="dim">${fmt.DASH}</span>` : html`<canvas data-peer=${peer.url} role="img" aria-label="Lag over the last minutes, now ${(peer.lag ?? 0).toFixed(1)} s"></canvas>`}</td>
-      <td>${peer.last_batch_at ? when(peer.last_batch_at * 1000, store.now()) : html`<span class="dim">${fmt.DASH}</span>`}</td>
-      <td class="num">${peer.skew === undefined ? html`<span class="dim">${fmt.DASH}</span>` : `${peer.skew.toFixed(1)} s`}</td><td class="wrap mid">${peer.problem || (peer.refused ? `${fmt.int(peer.refused)} entries refused` : peer.lost ? `${fmt.int(peer.lost)} changes lost` : '')}</td></tr>`;
+    const [mark, text] = state(peer), own = peer.self, is = !own && opened(peer), found = differ.get(peer.url), said = own ? '' : trouble(peer);
+    const n = found && !found.trouble ? total(found) : null;
+    return html`<tr><th scope="row"><span class="mono">${bare(peer.url)}</span>${peer.zone ? html` <span class="dim">${peer.zone}</span>` : nothing}</th><td>${own ? 'this one' : 'peer'}</td><td>${own ? (peer.ready === false ? tag('starting', 'Starting') : calm('Serving')) : mark === 'up' ? calm(text) : tag(mark, text)}</td>
+      <td class="num">${own ? dash : seconds(peer.lag)}</td><td class="num">${own ? dash : fmt.int(peer.queue)}</td>
+      <td>${own ? dash : html`<canvas data-peer=${peer.url} role="img" aria-label="Lag over the last 15 minutes, now ${seconds(peer.lag)}"></canvas>`}</td>
+      <td>${peer.last_batch_at ? when(peer.last_batch_at * 1000, store.now()) : dash}</td><td class="num">${told(own ? peer.counts?.instances : peer.instances, fmt.int)}</td>
+      <td>${own ? dash : html`<button type="button" class="btn small" aria-expanded=${String(is)} aria-label="Differing entries of ${bare(peer.url)}" @click=${() => toggle(peer)}>${is && n !== null ? (n ? fmt.count(n, 'entry', 'entries') : 'none') : 'Compare'}${icon(is ? 'down' : 'right')}</button>`}</td>
+      <td class="mono">${told(peer.version || null, text => text)}</td><td class="num">${told(peer.uptime_seconds, fmt.duration)}</td><td class="num ${Math.abs(peer.skew ?? 0) > 2 ? 't-warn strong' : ''}">${told(peer.skew, skew => `${skew < 0 ? '\u2212' : ''}${seconds(Math.abs(skew))}`)}</td></tr>
+      ${said ? html`<tr class="under"><td colspan="12" class="t-warn">${bare(peer.url)}: ${said}</td></tr>` : nothing}
+      ${is ? html`<tr class="under"><td colspan="12">${difference(found, peer, bare(peer.url), store.now(), ctx)}</td></tr>` : nothing}`;
   }
 
   const pair = (name, text) => html`<div><dt>${name}</dt><dd>${text}</dd></div>`;
@@ -96,7 +132,7 @@ export function mount(root, ctx) {
     ctx.head({ title: 'Registry nodes', sub: all.length ? `${fmt.count(all.length + 1, 'node')}${bad ? `, ${bad} silent` : ', in step'}` : 'one node', doc: bad ? `Registry nodes, ${bad} silent` : 'Registry nodes' });
     const shot = self.snapshot;
     render(html`<section class="panel strip" aria-label="Summary">${strip(self, all)}</section>
-      <section class="panel wide-table" tabindex="0" aria-label="Nodes"><table class="tbl"><thead><tr><th scope="col">Node</th><th scope="col">Role</th><th scope="col">State</th><th scope="col" class="num" title="Age of the oldest change it has not received">Lag</th><th scope="col" class="num" title="Changes that wait to be sent to it">Backlog</th><th scope="col">Lag, last minutes</th><th scope="col">Last exchange</th><th scope="col" class="num">Clock offset</th><th scope="col">Note</th></tr></thead>
+      <section class="panel wide-table" tabindex="0" aria-label="Nodes"><table class="tbl"><thead><tr><th scope="col">Node</th><th scope="col">Role</th><th scope="col">State</th><th scope="col" class="num" title="Age of the oldest change it has not received">Lag</th><th scope="col" class="num" title="Changes that wait to be sent to it">Backlog</th><th scope="col">Lag, 15 min</th><th scope="col" title="When it last took changes from this node">Last exchange</th><th scope="col" class="num">Instances</th><th scope="col" title="Entries in which its list differs from this node's">Differs</th><th scope="col">Version</th><th scope="col" class="num">Up for</th><th scope="col" class="num" title="Its clock minus this node's">Clock offset</th></tr></thead>
         <tbody>${row({ ...self, url: data.node ?? self.name, self: true, well: true })}${all.map(row)}</tbody></table></section>
       ${all.length ? nothing : html`<section class="panel">${empty({ title: 'This registry stands alone', text: 'A second one keeps services findable while this one restarts. Start it with the address of this one as its peer.' })}</section>`}
       <div class="halves"><section class="panel"><div class="panel-h"><h2>This node</h2></div><div class="pad"><dl class="facts-list">
@@ -111,15 +147,13 @@ export function mount(root, ctx) {
 
   const values = new Float32Array(POINTS);
   const stop = [
-    store.tick.subscribe(() => {
-      note(store.nodes.values());
-      if (data) draw();
-    }),
+    store.tick.subscribe(() => { if (data) draw(); }),
     onPaint(() => {
       for (const canvas of root.querySelectorAll('canvas[data-peer]')) {
-        const ring = lags.get(canvas.dataset.peer) ?? [];
+        const past = (data?.peers.find(peer => peer.url === canvas.dataset.peer)?.lags ?? []).slice(-POINTS);
         values.fill(NaN);
-        values.set(ring, POINTS - ring.length);
+        values.set(past, POINTS - past.length);
+        values[POINTS - 1] = store.nodes.get(canvas.dataset.peer)?.lag ?? values[POINTS - 1];
         rateLine(canvas, values);
       }
     }),

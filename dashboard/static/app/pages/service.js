@@ -24,7 +24,7 @@ const copyJson = async data => navigator.clipboard.writeText(JSON.stringify(data
 export function mount(root, ctx) {
   const { store, params } = ctx, { name } = params;
   const selected = new Set();
-  let data = null, rows = [], byId = new Map(), list = null, error = null, last = null, asked = 0, again = null, left = false, shown = [], past = false;
+  let data = null, rows = [], byId = new Map(), list = null, error = null, last = null, asked = 0, again = null, left = false, shown = [], past = false, rates = {};
 
   const act = acts(ctx, () => ({ name, rows, renewS: data?.row?.renewS ?? 30 }));
   const query = key => ctx.query.value.get(key) ?? '';
@@ -38,6 +38,7 @@ export function mount(root, ctx) {
       data = got;
       error = null;
       const at = got.now ?? now();
+      rates = got.rates ?? {};
       rows = got.instances.map(row => ({ ...row, age: row.ageS, beatAt: row.beatAt ?? at - row.ageS * 1000 }));
       byId = new Map(rows.map(row => [row.id, row]));
       for (const id of selected) if (!byId.has(id)) selected.delete(id);
@@ -52,6 +53,13 @@ export function mount(root, ctx) {
     clearTimeout(again);
     again = setTimeout(load, 250);
   };
+
+  /** How often each is called, again. */
+  async function recount() {
+    try {
+      rates = (await ctx.data(`services/${encodeURIComponent(name)}/beats`)).rates ?? {};
+    } catch { /* the next one may come through */ }
+  }
 
   const chosen = () => rows.filter(row => selected.has(row.id));
   const ageOf = row => Math.max(0, (now() - row.beatAt) / 1000);
@@ -79,6 +87,7 @@ export function mount(root, ctx) {
       <span role="cell" class="c-ver mono mid clip">${row.version || fmt.DASH}</span>
       <span role="cell" class="c-beat">${lease()}</span>
       <span role="cell" class="c-for num mid">${row.since ? fmt.duration((now() - row.since) / 1000) : fmt.DASH}</span>
+      <span role="cell" class="c-calls num"></span>
       <span role="cell" class="c-open num"><button class="btn quiet icon small" aria-label="Details of ${row.id}" aria-expanded=${String(openNow)} @click=${() => toggle(row.id)}>${icon(openNow ? 'down' : 'right')}</button></span>
       <span role="cell" class="c-facts"><span class="mono">${host(row)}</span><span>${row.zone}</span><span class="mono">${row.version}</span>${row.over ? html`<span class="tag s-held">override</span>` : nothing}</span>`;
   }
@@ -86,6 +95,7 @@ export function mount(root, ctx) {
   function paintRow(row, node) {
     row.age = ageOf(row);
     showLease(node.querySelector('.lease'), row.age, row.renewS ?? 30, row.ttlS ?? 90);
+    write(node.querySelector('.c-calls'), fmt.rate(rates[row.id]));
   }
 
   const sorting = () => {
@@ -126,7 +136,7 @@ export function mount(root, ctx) {
       draw();
     };
     return html`<div class="lhead inst" role="row" aria-rowindex="1"><span role="columnheader" class="c-pick"><input type="checkbox" class="check" aria-label="Select all that are shown" .checked=${all} .indeterminate=${some && !all} @change=${everything}></span>
-      ${head('status', 'Status')}${head('id', 'Instance')}${head('zone', 'Zone', { cls: 'c-zone' })}${head('version', 'Version', { cls: 'c-ver' })}${head('age', 'Last heartbeat')}${head('up', 'Up for', { num: true, cls: 'c-for' })}<span role="columnheader"><span class="sr">Details</span></span></div>`;
+      ${head('status', 'Status')}${head('id', 'Instance')}${head('zone', 'Zone', { cls: 'c-zone' })}${head('version', 'Version', { cls: 'c-ver' })}${head('age', 'Last heartbeat')}${head('up', 'Up for', { num: true, cls: 'c-for' })}<span role="columnheader" class="c-calls num" title="By the share that the callers' balancers give it">Calls/s</span><span role="columnheader"><span class="sr">Details</span></span></div>`;
   }
 
   function toolbar(text, tab) {
@@ -167,9 +177,9 @@ export function mount(root, ctx) {
     const { terms } = parse(text, GRAMMAR), at = now();
     for (const one of rows) one.age = ageOf(one);
     shown = rows.filter(one => tab[2](one) && passes(terms, item(one, at))).sort(compare(sort.key, sort.dir));
-    render(html`<section class="panel strip" aria-label="Summary">${strip(row, rows, store, name)}</section>
+    render(html`<section class="panel strip ${row ? '' : 'skeleton'}" .style=${row ? '' : 'min-height: 123px'} aria-label="Summary">${strip(row, rows, store, name)}</section>
       <div class="two"><section class="panel" aria-label="Instances">${toolbar(text, tab)}
-        <div class="grid-table" role="table" aria-label="Instances" aria-rowcount=${shown.length + 1}>${header(sort)}<div role="rowgroup" class="rows"></div></div>
+        <div class="grid-table ${Object.keys(rates).length ? '' : 'unrated'}" role="table" aria-label="Instances" aria-rowcount=${shown.length + 1}>${header(sort)}<div role="rowgroup" class="rows"></div></div>
         ${data ? nothing : skeletonRows()}
         ${data && !shown.length ? empty({ title: 'No instance matches', text: html`Nothing fits <b>${text || tab[1]}</b>. Ids, addresses, metadata, <span class="mono">zone:</span> and <span class="mono">status:</span> are searched.`, action: { label: 'Clear filter', act: () => ctx.ask({ q: '', show: '' }, { push: true }) } }) : nothing}</section>
       <aside class="side">${aside(data, store, ctx, name)}</aside></div>`, root);
@@ -221,7 +231,8 @@ export function mount(root, ctx) {
       store.connection.value;
       if (data || error) draw();
     }),
-    store.tick.subscribe(() => {
+    store.tick.subscribe(n => {
+      if (n % 5 === 0 && Object.keys(rates).length && !document.hidden) recount();
       if (past || !store.circuits.size) return;
       past = true;
       history(ctx, name);

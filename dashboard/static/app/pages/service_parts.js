@@ -3,13 +3,14 @@ import { html, nothing } from '../../vendor/lit-html/lit-html.js';
 import { glyph, icon, tone, word, LETTERS } from '../ui/glyph.js';
 import { change, leaseState, share, shareOf, shareWords, trouble, when } from '../ui/parts.js';
 import { servicePath } from '../query.js';
+import { skeletonStrip } from '../ui/empty.js';
 import { versions } from './services_rules.js';
 import * as fmt from '../fmt.js';
 
 const MOST = 6;
 
 export function strip(row, rows, store, name) {
-  if (!row) return nothing;
+  if (!row) return skeletonStrip();
   const zones = new Map();
   for (const one of rows) {
     const zone = zones.get(one.zone) ?? zones.set(one.zone, [0, 0]).get(one.zone);
@@ -50,6 +51,9 @@ function edges(given, side, ctx) {
   })}${sorted.length > MOST ? html`<li class="dim">and ${sorted.length - MOST} more</li>` : nothing}`;
 }
 
+/** Why it happened: who did it and why, if it was somebody, else what was told. */
+const said = ({ text, by, reason }) => (reason ? `by ${by}: ${reason}` : text);
+
 export function aside(data, store, ctx, name) {
   if (!data) return nothing;
   const now = store.now();
@@ -62,7 +66,7 @@ export function aside(data, store, ctx, name) {
     <section class="panel"><div class="panel-h"><h2>Recent changes</h2><span class="grow"></span><a href=${ctx.href(`changes?q=${encodeURIComponent(name)}`)}>All</a></div>
       <ul class="list happened">${changes.length ? changes.map(one => {
         const { mark, text } = change(one);
-        return html`<li>${glyph(mark, { size: 12, named: false })}<div class="grow"><b>${text}</b> <span class="dim">${when(one.at, now)}</span><p class="mono">${here(one)}</p>${one.text ? html`<p>${one.text}</p>` : nothing}</div></li>`;
+        return html`<li>${glyph(mark, { size: 12, named: false })}<div class="grow"><b>${text}</b> <span class="dim">${when(one.at, now)}</span><p class="mono">${here(one)}</p>${said(one) ? html`<p>${said(one)}</p>` : nothing}</div></li>`;
       }) : html`<li class="dim">Nothing lately</li>`}</ul></section>`;
 }
 
@@ -83,7 +87,9 @@ export function details(row, ctx, store, acts) {
     ...Object.entries(row.links ?? {}).map(([name, url]) => [{ home: 'Home page', health: 'Health check', status: 'Status page' }[name] ?? name, value(url, (row.url ?? '').replace(/\/$/, ''))]),
   ];
   const changes = store.changes.filter(one => one.sub.endsWith(`/${row.id}`)).slice(0, 10);
-  const ends = told?.until ? ` It ends by itself in ${fmt.duration((told.until - now) / 1000)}.` : '';
+  // After a restart, or of another node's, only the status is known: its end is kept by whoever was asked for it.
+  const ends = told?.until ? ` It ends by itself in ${fmt.duration((told.until - now) / 1000)}.` : told ? ' It stays until somebody puts it back.'
+    : ' Who set it and until when is not known here: it came by Eureka\u2019s own API, from another node, or from before a restart of this registry.';
   return html`<div class="inst-more">
     ${row.over ? html`<div class="said"><p><span class="strong">Set to ${row.over.toLowerCase().replaceAll('_', ' ')}${told ? ` by ${told.by || 'an operator'}, ${fmt.ago(told.at, now)}` : ''}.</span> <span class="mid">${told?.reason ? `Reason given: ${told.reason}. ` : ''}The instance itself reports ${(row.own ?? 'unknown').toLowerCase().replaceAll('_', ' ')}${row.late ? '' : ' and keeps renewing'}.${ends}</span></p>${button('Put back in service', acts.back, glyph('up', { size: 12, named: false }))}</div>`
       : html`<div class="acts">${button('Take out of service', acts.out, glyph('out', { size: 12, named: false }))}${button('Set another status', acts.override, icon('pin'))}${button('Deregister', acts.deregister, icon('close'))}</div>`}
@@ -92,6 +98,6 @@ export function details(row, ctx, store, acts) {
       ${Object.entries(meta).sort().map(([name, text]) => html`<div><dt title=${name}>${name}</dt><dd class="mono">${value(String(text))}</dd></div>`)}</dl>
     ${changes.length ? html`<div><h3>Last changes</h3><ul class="happened">${changes.map(one => {
       const { mark, text } = change(one);
-      return html`<li>${glyph(mark, { size: 12, named: false })}<span><b>${text}</b> <span class="dim">${when(one.at, now)}</span> ${one.text}</span></li>`;
+      return html`<li>${glyph(mark, { size: 12, named: false })}<span><b>${text}</b> <span class="dim">${when(one.at, now)}</span> ${said(one)}</span></li>`;
     })}</ul></div>` : nothing}</div>`;
 }

@@ -13,14 +13,14 @@ import { rateLine } from '../ui/plots.js';
 import { empty, sample, skeletonRows } from '../ui/empty.js';
 import { history } from '../history.js';
 import { strip } from './services_strip.js';
-import { GRAMMAR, SORTS, TABS, compare, item, short, versions, worst } from './services_rules.js';
+import { GRAMMAR, SORTS, TABS, compare, item, metadata, questions, short, versions, worst } from './services_rules.js';
 import * as fmt from '../fmt.js';
 
 export const title = 'Services';
 export const topics = [];
 
 const COLUMNS = [['zones', 'Zones'], ['version', 'Version'], ['age', 'Oldest heartbeat'], ['rate', 'Calls per second'], ['circuits', 'Circuits']];
-const MOST_ZONES = 4;
+const MOST_ZONES = 4, ASK_AGAIN = 5000;
 const narrow = matchMedia('(max-width: 640px)');
 
 const nothingYet = ctx => html`<section class="panel">${empty({
@@ -40,11 +40,32 @@ function circuits(row) {
 export function mount(root, ctx) {
   const { store } = ctx;
   const hidden = new Set((kept.get('services.hidden') ?? '').split(',').filter(Boolean));
-  let list = null, zones = [], feedAsked = false, past = false;
+  let list = null, zones = [], past = false;
+  let asksFeed = !store.changes.length;
+  // Who has which metadata: the server is asked, for the list has none. Names by question.
+  let having = new Map(), asking = 0, askedAt = 0;
 
   const query = key => ctx.query.value.get(key) ?? '';
-  const order = new Order(() => list?.box.matches(':hover') || list?.focused() !== null);
+  const order = new Order(row => row.n), busy = () => list?.box.matches(':hover') || (list?.focused() ?? null) !== null;
   const filtering = value => ctx.ask({ q: value });
+
+  /** Ask for what is not known yet, and for all of it again after a while; not at every letter. */
+  function askMetadata(terms) {
+    const wanted = questions(terms), old = performance.now() - askedAt > ASK_AGAIN;
+    having = new Map([...having].filter(([question]) => wanted.includes(question)));
+    if (!wanted.length || (wanted.every(one => having.has(one)) && !old)) return;
+    clearTimeout(asking);
+    asking = setTimeout(async () => {
+      askedAt = performance.now();
+      try {
+        const { services } = await ctx.data(`having?${new URLSearchParams(wanted.map(one => ['meta', one]))}`);
+        having = new Map(Object.entries(services).map(([question, names]) => [question, new Set(names)]));
+      } catch {
+        having = new Map(wanted.map(one => [one, having.get(one) ?? new Set()]));
+      }
+      draw();
+    }, old && having.size ? 0 : 120);
+  }
 
   function zoneCells(row) {
     if (hidden.has('zones') || !zones.length) return nothing;
@@ -141,20 +162,23 @@ export function mount(root, ctx) {
     const text = query('q'), show = query('show'), sort = sorting();
     const tab = TABS.find(([value]) => value === show) ?? TABS[0];
     const { terms } = parse(text, GRAMMAR);
-    const rows = all.filter(row => tab[2](row) && passes(terms, item(row)));
-    const sorted = order.of(rows, row => row.n, compare(sort.key, sort.dir), `${text}\n${show}\n${sort.key} ${sort.dir}`);
+    askMetadata(terms);
+    const waits = questions(terms).some(one => !having.has(one));
+    const rows = all.filter(row => tab[2](row) && passes(terms, item(row, metadata(row.n, having))));
+    const sorted = order.of(rows, some => [...some].sort(compare(sort.key, sort.dir)), { question: `${text}\n${show}\n${sort.key} ${sort.dir}\n${waits}`, now: performance.now(), busy: busy() });
     render(html`<section class="panel strip" aria-label="Summary"></section>
       <section class="panel" aria-label="Service list"><div class="bar scroll">
         ${filterField({ text, label: 'Filter services', placeholder: zones[0] ? `Filter: name, zone:${zones[0]}, v:4.1` : 'Filter: name, status:down', grammar: GRAMMAR, change: filtering })}
         ${segments('Show', TABS.map(([value, label, belongs]) => [value, label, all.filter(belongs).length]), tab[0], value => ctx.ask({ show: value }, { push: true }))}
         <span class="wide-only" ?hidden=${!zones.length}>${pick('Zone', [['', 'Any'], ...zones.map(zone => [zone, zone])], fieldOf(text, 'zone'), zone => ctx.ask({ q: withField(text, 'zone', zone) }, { push: true }))}</span>
         <span class="wide-only roomy">${pick('Sort', Object.entries(SORTS).map(([key, [label]]) => [key, label]), sort.key, key => ctx.ask({ sort: key === 'attention' ? '' : key, dir: '' }, { push: true }))}</span>
-        <span class="grow"></span><span class="dim wide-only nowrap">${order.waits ? 'order held, ' : ''}${rows.length} of ${all.length}</span>
+        <span class="grow"></span><span class="dim wide-only nowrap">${order.held ? 'order held, ' : ''}${rows.length} of ${all.length}</span>
         <button class="btn quiet icon wide-only" aria-haspopup="menu" aria-expanded="false" aria-label="Columns" title="Columns" @click=${columns}>${icon('columns')}</button>
         <button class="btn quiet icon wide-only" aria-label="Dense rows" title="Dense rows (d)" @click=${() => { toggleDensity(); list?.redraw(); }}>${icon('rows')}</button></div>
       <div class="grid-table" role="table" aria-label="Services" aria-rowcount=${sorted.length + 1}>${header(sort)}<div role="rowgroup" class="rows"></div></div>
       ${known ? nothing : skeletonRows()}
-      ${known && !rows.length ? empty({ title: 'No service matches', text: html`Nothing fits <b>${text || tab[1]}</b>${text && tab[0] ? ` in “${tab[1]}”` : ''}. Names, versions, <span class="mono">zone:</span> and <span class="mono">status:</span> are searched here; instances on the page of their service.`, action: { label: 'Clear filter', act: () => ctx.ask({ q: '', show: '' }, { push: true }) } }) : nothing}</section>`, root);
+      ${known && !rows.length && waits ? skeletonRows(3) : nothing}
+      ${known && !rows.length && !waits ? empty({ title: 'No service matches', text: html`Nothing fits <b>${text || tab[1]}</b>${text && tab[0] ? ` in “${tab[1]}”` : ''}. Names, versions, <span class="mono">zone:</span>, <span class="mono">status:</span> and metadata as in <span class="mono">owner:shop</span> are searched here; ids and addresses in Find.`, action: { label: 'Clear filter', act: () => ctx.ask({ q: '', show: '' }, { push: true }) } }) : nothing}</section>`, root);
     drawStrip();
     const box = root.querySelector('.rows'), table = root.querySelector('.grid-table');
     const shownZones = hidden.has('zones') ? 0 : zones.length > MOST_ZONES ? 1 : zones.length;
@@ -189,6 +213,11 @@ export function mount(root, ctx) {
     }),
     // The order and the sums follow the numbers, but not each second.
     store.tick.subscribe(n => {
+      if (asksFeed && store.connection.peek().state === 'live') {
+        // Not before: the page stands without it.
+        asksFeed = false;
+        ctx.data('changes').then(({ rows }) => store.feed(rows), () => { /* the strip then counts from now on */ });
+      }
       if (!store.services.size) return;
       if (store.circuits.size && !past) {
         past = true;
@@ -201,11 +230,8 @@ export function mount(root, ctx) {
     ctx.keys({ j: () => list?.step(1), k: () => list?.step(-1), ArrowDown: () => (list?.focused() ?? null) !== null && list.step(1), ArrowUp: () => (list?.focused() ?? null) !== null && list.step(-1) }),
   ];
   narrow.addEventListener('change', draw);
-  if (!feedAsked && !store.changes.length) {
-    feedAsked = true;
-    ctx.data('changes').then(({ rows }) => store.feed(rows), () => { /* the strip then counts from now on */ });
-  }
   return () => {
+    clearTimeout(asking);
     for (const one of stop) one();
     list?.destroy();
     narrow.removeEventListener('change', draw);

@@ -61,12 +61,27 @@ export const TABS = [
 
 const STATES = [['up', 'up'], ['down', 'down'], ['late', 'late'], ['oos', 'out'], ['start', 'starting'], ['unk', 'unknown']];
 
+/** What of a filter concerns metadata, as the server is asked: "owner:payments". The list itself has none. */
+export const questions = terms => [...new Set(terms.filter(term => term.sign === ':' && term.key && (term.loose || term.key.startsWith('meta.'))).map(term => `${term.key.replace(/^meta\./, '')}:${term.value}`))];
+
+/** A service's metadata as far as it was asked for: `answers` are names by question. */
+export function metadata(name, answers) {
+  const found = {};
+  for (const [question, names] of answers) {
+    if (!names.has(name)) continue;
+    const [key, ...value] = question.split(':');
+    found[key] = `${found[key] ?? ''}\n${value.join(':')}`;
+  }
+  return found;
+}
+
 /** A row as the filter sees it. */
-export function item(row) {
+export function item(row, meta = {}) {
   const versions = Object.keys(row.ver ?? {});
   const states = STATES.filter(([key]) => row[key]).map(([, name]) => name);
   return {
     words: [row.n, ...versions],
+    meta,
     fields: { name: row.n, zone: Object.keys(row.zones ?? {}), status: states, state: states, version: versions, v: versions },
     numbers: { up: row.up, down: row.down, late: row.late, out: row.oos, starting: row.start, total: row.total, age: row.oldest, rate: row.rate, open: row.circ?.open ?? 0 },
   };

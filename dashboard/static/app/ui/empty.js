@@ -34,4 +34,7 @@ export function gone(root, ctx) {
 }
 
 const WIDTHS = [140, 90, 170, 110, 90, 140, 110, 130];
+/** A strip's cells before their numbers are there, of about the same height: what lies below must not jump. */
+export const skeletonStrip = (n = 5) => Array.from({ length: n }, () => html`<div class="cell" aria-hidden="true"><i class="sk w-90"></i><i class="sk tall w-110"></i><i class="sk thin"></i></div>`);
+
 export const skeletonRows = (n = 8) => html`<div class="skeleton lines" aria-busy="true">${Array.from({ length: n }, (_, i) => html`<i class="sk w-${WIDTHS[i % 8]}"></i>`)}</div>`;

@@ -67,6 +67,6 @@ export function glyphNode(size = '') {
 export const tag = (state, text = word(state)) => html`<span class="tag s-${tone(state)}">${glyph(state, { size: 12, named: false })}${text}</span>`;
 
 /** "4 down" as mark and number; the word is in its name. */
-export const counted = (state, n, text = null) => html`<span class="with-g" title="${n} ${word(state).toLowerCase()}">${glyph(state, { size: 12 })}${n}${text ? html`<em>${text}</em>` : nothing}</span>`;
+export const counted = (state, n, text = null) => html`<span class="with-g" title="${n} ${word(state).toLowerCase()}${state === 'late' ? ', still handed out to callers' : ''}">${glyph(state, { size: 12 })}${n}${text ? html`<em>${text}</em>` : nothing}</span>`;
 
 export const logo = () => html`<svg class="logo" viewBox="0 0 20 20" aria-hidden="true" fill="none"><rect class="plate" x=".75" y=".75" width="18.5" height="18.5" rx="5"/><path class="wire" d="M3.8 10h3M13.2 10h3M6.9 10l5.3-3.7"/><circle class="pole" cx="13" cy="10" r="1.5"/></svg>`;

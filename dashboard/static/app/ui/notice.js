@@ -4,6 +4,8 @@ import { glyph } from './glyph.js';
 import { open } from './dialog.js';
 import * as fmt from '../fmt.js';
 
+const bare = url => String(url ?? '').replace(/^https?:\/\//, '').replace(/(\/eureka)?(\/v2)?\/?$/, '');
+
 const STEPS = [
   'See whether one zone or one network is affected: the list below shows which instances are silent.',
   'Ask one of them directly. If it answers, the way between it and this registry is broken, not the instance.',
@@ -36,9 +38,9 @@ export function words({ id, data = {}, level }, ctx) {
     case 'not_ready':
       return { title: 'This registry is starting and does not hand out addresses yet.', text: `It waits for a peer to copy from${data.opensInS ? `, for at most ${fmt.duration(data.opensInS)}` : ''}. Callers keep using the addresses they know.`, mark: 'starting' };
     case 'peer':
-      return { title: `${of} does not answer this registry.`, text: `${data.problem || 'It may be down, or the way to it is broken.'} Changes for it are kept and sent when it is back.`, mark: 'down', actions: [{ label: 'Registry nodes', path: 'nodes' }] };
+      return { title: `${bare(of)} does not answer this registry.`, text: `${data.problem ? `${data.problem.replace(/^./, first => first.toUpperCase()).replace(/\.$/, '')}.` : 'It may be down, or the way to it is broken.'} Changes for it are kept and sent when it is back.`, mark: 'down', actions: [{ label: 'Registry nodes', path: 'nodes' }] };
     case 'clock':
-      return { title: `The clock of ${of} differs by ${fmt.duration(Math.abs(data.skewS))}.`, text: 'Ages and end times may look wrong until the clocks agree.', mark: 'late' };
+      return { title: `The clock of ${bare(of)} differs by ${fmt.duration(Math.abs(data.skewS))}.`, text: 'Ages and end times may look wrong until the clocks agree.', mark: 'late' };
     case 'snapshot':
       return { title: 'The list of services can’t be written to disk.', text: `${data.problem} After a restart this registry would have to learn it again.`, mark: 'late' };
     case 'source':

@@ -1,4 +1,5 @@
-// One box over services, instances of the open service, circuits, pages and actions; answers from what is known.
+// One box over services, instances, circuits, pages and actions; answers from what is known, and a moment later with
+// the instances that the server finds.
 import { html, nothing } from '../../vendor/lit-html/lit-html.js';
 import { open } from './dialog.js';
 import { glyph, icon, LETTERS, word } from './glyph.js';
@@ -38,11 +39,28 @@ export function search(store, text, extra = []) {
   return found.sort((a, b) => b.fit - a.fit || a.text.localeCompare(b.text)).slice(0, MOST);
 }
 
-/** `ctx`: store, href, navigate, finds (entries of the page). */
+/** Instances of all services as entries, from the server's answer. */
+const instances = ({ rows }) => rows.map(row => ({ kind: 'instance', text: row.id, sub: `${row.service} ${row.url.replace(/^https?:\/\//, '')}`, state: row.kind, path: `${servicePath(row.service)}?open=${encodeURIComponent(row.id)}` }));
+
+/** `ctx`: store, href, navigate, data, finds (entries of the page). */
 export function find(ctx) {
-  let text = '', here = 0;
+  let text = '', here = 0, asked = '', timer = 0, found = [];
+  function ask(redraw) {
+    const wanted = text.trim();
+    if (wanted === asked) return;
+    asked = wanted;
+    clearTimeout(timer);
+    if (wanted.length < 2) { found = []; return; }
+    timer = setTimeout(() => ctx.data(`find?q=${encodeURIComponent(wanted)}`).then(answer => {
+      if (asked !== wanted) return;
+      found = instances(answer);
+      redraw();
+    }, () => { /* what is known here is found all the same */ }), 120);
+  }
   return open((close, redraw) => {
-    const all = search(ctx.store, text, ctx.finds());
+    const own = ctx.finds(), known = new Set(own.map(entry => entry.path));
+    const all = search(ctx.store, text, [...own, ...found.filter(entry => !known.has(entry.path))]);
+    ask(redraw);
     here = Math.min(here, Math.max(0, all.length - 1));
     const go = (entry, aside) => {
       if (entry.act) { close(); entry.act(); }

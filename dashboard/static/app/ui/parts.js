@@ -75,8 +75,14 @@ const KINDS = {
   node_joined: ['joined', 'Node joined'], node_lost: ['down', 'Node lost'], node_back: ['up', 'Node is back'], setting_changed: ['changed', 'Setting changed'], settings: ['changed', 'Setting changed'],
 };
 
+/** What people ask of circuits; that it came to be so stands in a line of its own. */
+const BY_HAND = { open: ['forced-open', 'Asked to hold it open'], close: ['forced-closed', 'Asked to hold it closed'], auto: ['closed', 'Asked to let it decide'], reset: ['changed', 'Asked to reset it'] };
+
 export function change(row) {
   const [mark, text] = KINDS[row.kind] ?? ['changed', row.kind.replaceAll('_', ' ').replace(/^./, first => first.toUpperCase())];
+  if (row.kind === 'circuit_command' && row.status in BY_HAND) return { mark: BY_HAND[row.status][0], text: BY_HAND[row.status][1] };
+  if (row.kind === 'circuit_forced' && row.status === 'forced-closed') return { mark: 'forced-closed', text: 'Circuit forced closed' };
+  if (row.kind === 'circuit_forced' && row.status === 'forced-open') return { mark: 'forced-open', text: 'Circuit forced open' };
   if (row.kind === 'override_set' && row.status && row.status !== 'OUT_OF_SERVICE') return { mark: 'pinned', text: `Override ${row.status}` };
   if (['status', 'status_changed'].includes(row.kind) && row.status) return { mark: { DOWN: 'down', UP: 'up', STARTING: 'starting', OUT_OF_SERVICE: 'out' }[row.status] ?? mark, text: `Reported ${word({ DOWN: 'down', UP: 'up', STARTING: 'starting', OUT_OF_SERVICE: 'out' }[row.status] ?? 'unknown').toLowerCase()}` };
   return { mark, text };
