@@ -164,6 +164,7 @@ _DETAIL: _Row = {
     "failures": rows({"kind": TEXT, "n": or_null(WHOLE), "last": TEXT, "at": _MAYBE_MS}),
     "hostsBy": list_of(_HOST),
     "settings": rows({"name": TEXT, "value": TEXT, "source": TEXT}),
+    "settingsDiffer": SWITCH,
     "trials": or_null(object_({"out": WHOLE, "limit": WHOLE})),
     "fallbacks": counts("success", "failure", "rejected"),
     "changes": list_of(ref("UiChange")),

@@ -12,12 +12,15 @@ import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..clock import SYSTEM, Clock
 from ..errors import ConfigError
 
 MIN_TOKEN = 16
 _MAX_AUTHORIZATION = 4096
+#: No address is longer, with the name of a network interface behind it.
+_LONGEST_ADDRESS = 64
 _HOST = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}))?)(?::([0-9]{0,5}))?"
 )
@@ -53,6 +56,12 @@ def is_literal(name: str) -> bool:
 
 def is_loopback_address(address: str) -> bool:
     """Whether ``address`` is this machine's loopback, also when written as IPv4 within IPv6."""
+    return len(address) <= _LONGEST_ADDRESS and _is_loopback(address)
+
+
+# Asked for twice a request, of few peers: reading an address costs more than the rest of the guard.
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
