@@ -38,7 +38,7 @@ demo: $(PACKAGE) $(VENDOR)
 	@.venv/bin/resilient demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CHAOS),--chaos)
 
 test: lint ui .venv/.system
-	@.venv/bin/python -m pytest $(TESTS)
+	@.venv/bin/python -m pytest $(or $(TESTS),-n 2 --dist loadfile)
 	@echo "make test: all good"
 
 test-ui: ui .venv/.system

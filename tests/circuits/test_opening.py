@@ -227,14 +227,14 @@ def test_sixteen_threads_run_side_by_side():
             inside += 1
             most = max(most, inside)
         everybody.wait()  # passes only if all sixteen are inside at once
-        time.sleep(0.05)
+        time.sleep(0.5)
         with lock:
             inside -= 1
         return 1
 
     started = time.perf_counter()
     assert together(16, slow) == [1] * 16
-    assert time.perf_counter() - started < 0.4  # one after another would be 0.8
+    assert time.perf_counter() - started < 6  # one after another would be 8
     assert most == 16
     counts = slow.snapshot().counts
     assert (counts["success"], sum(counts.values())) == (16, 16)

