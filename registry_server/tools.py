@@ -84,6 +84,7 @@ class Tools:
         self._actions = actions
         self._ready = ready
         self._route = FeedRoute(feed, ready, opens_in)
+        self._reading = asyncio.Lock()
 
     def mount(self, app: web.Application) -> None:
         """Add the routes."""
@@ -203,7 +204,10 @@ class Tools:
         if format.name != "json":
             raise problem(415, "unsupported-type", "Content-Type must be application/json")
         try:
-            push = await sliced(self._board.putting(parse(body)))
+            # One a turn of the loop: of many that come at once, all would keep everybody else waiting.
+            async with self._reading:
+                push = await sliced(self._board.putting(parse(body)))
+                await asyncio.sleep(0)
         except Unknown as unknown:
             raise problem(409, "unknown-process", str(unknown)) from None
         for circuit in push.circuits.values():

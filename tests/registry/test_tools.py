@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import aiohttp
+import pytest
 from registry_wire import JSON, Wire
 
 from registry_server.app import running
+from registry_server.board import Board
 from registry_server.records import Change
 from registry_server.settings import Settings
 
@@ -98,6 +103,32 @@ async def test_circuits_go_to_the_board(wire: Wire) -> None:
         answer = await wire.ask("POST", "/resilient/v1/circuits", data=body, headers=headers)
         assert answer.status in (400, 415)
     assert (await wire.get("/resilient/v1/circuits")).json() == []
+
+
+async def test_pushes_that_come_at_once_are_read_one_a_turn(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, began = 0, []
+    real = Board.putting
+
+    def putting(board: Board, message: Any) -> Any:
+        began.append(turns)
+        return real(board, message)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    monkeypatch.setattr(Board, "putting", putting)
+    counting = asyncio.create_task(count())
+    body = {"service": "orders", "circuits": [{"name": "pay"}]}
+    path = "/resilient/v1/circuits"
+    pushes = [wire.ask("POST", path, json={**body, "instance": f"orders-{n}"}) for n in range(20)]
+    assert {answer.status for answer in await asyncio.gather(*pushes)} == {204}
+    counting.cancel()
+    assert len(began) == len(set(began)) == 20
 
 
 async def test_health(wire: Wire) -> None:
