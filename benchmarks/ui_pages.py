@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .ui_estate import INSTANCES, LARGE, Estate, estate
-from .ui_probe import FRAMES, REPLAY, SCROLL, TYPE, chromium, context, dropped, heap, spent, visit
+from .ui_probe import FRAMES, PAINT, REPLAY, SCROLL, TYPE, chromium, context, dropped, heap, spent, visit
 
 #: Times of the budget that a time may take on a shared machine.
 SHARED = 2.0
@@ -67,7 +67,15 @@ class Found:
 
 
 async def loading(found: Found, browser: Browser, url: str, times: int) -> None:
-    """First and second visits, and the bytes of both."""
+    """First and second visits, and the bytes of both. A page of one line says what Chromium itself takes."""
+    bare = []
+    for _ in range(times):
+        async with context(browser) as one:
+            page = await one.new_page()
+            await page.goto(url.removesuffix("ui/") + "health/live")
+            await asyncio.sleep(0.3)
+            bare.append(await page.evaluate(PAINT))
+    found.notes.append(f"a page of one line, first visit: first paint {statistics.median(bare):.0f} ms")
     for title, view in (("services", ""), ("circuits", "circuits")):
         colds, warms = [], []
         for _ in range(times):

@@ -177,6 +177,10 @@ async def context(browser: Browser, *scripts: str) -> AsyncIterator[BrowserConte
         await one.close()
 
 
+#: When the page first showed something, in ms since it was asked for.
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+
+
 async def visit(context: BrowserContext, url: str, calm: float = 0.7) -> tuple[Page, CDPSession, Load]:
     """A page, drawn, and what its way there took."""
     page = await context.new_page()
@@ -200,7 +204,7 @@ async def visit(context: BrowserContext, url: str, calm: float = 0.7) -> tuple[P
     drawn = await page.evaluate("seen.drawn")
     await page.wait_for_selector("#rail .live[data-s=live]")
     await asyncio.sleep(calm)
-    paint = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
+    paint = await page.evaluate(PAINT)
     load = Load(paint, drawn)
     for id in real:
         (load.later if "/ui/data/" in urls[id] else load.asked).append(urls[id])
