@@ -32,3 +32,8 @@ def _logging_as_it_was():
     logging.getLogger().setLevel(root_level)
     if "structlog" in sys.modules:
         sys.modules["structlog"].reset_defaults()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: what gzip packs differs each second, and two processes must agree on the names."""
+    return argname if isinstance(val, bytes) else None
