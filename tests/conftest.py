@@ -35,5 +35,5 @@ def _logging_as_it_was():
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes do not name a test: what gzip packs differs each second, and two processes must agree on the names."""
+    """Bytes name no test: what gzip packs differs each second, and two processes must agree on the names."""
     return argname if isinstance(val, bytes) else None
