@@ -206,13 +206,13 @@ class Tools:
         try:
             # One a turn of the loop: of many that come at once, all would keep everybody else waiting.
             async with self._reading:
-                push = await sliced(self._board.putting(parse(body)))
-                for circuit in push.circuits.values():
-                    if circuit.command:
-                        self._actions.confirm(circuit.command, push.service, push.instance, push.worker)
                 await asyncio.sleep(0)
+                push = await sliced(self._board.putting(parse(body)))
         except Unknown as unknown:
             raise problem(409, "unknown-process", str(unknown)) from None
+        for circuit in push.circuits.values():
+            if circuit.command:
+                self._actions.confirm(circuit.command, push.service, push.instance, push.worker)
         return web.Response(status=204)
 
     async def _asked(self, request: web.Request) -> web.Response:

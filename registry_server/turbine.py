@@ -108,6 +108,7 @@ class Turbine:
 
         ``made`` keeps them for the next time: a circuit of which nothing new was told is not added up again.
         """
+        made = {} if made is None else made
         now = self._clock.monotonic()
         wall = self._clock.time()
         heard: dict[str, list[tuple[Said, float]]] = {}
@@ -117,19 +118,17 @@ class Turbine:
                 for name, said in process.circuits.items():
                     heard.setdefault(name, []).append((said, age))
                 yield None
-        for name in [one for one in made or () if one not in heard]:
-            del made[name]  # type: ignore[union-attr]
+        for name in [one for one in made if one not in heard]:
+            del made[name]
         for name in list(heard):
             found = heard.pop(name)
-            one = None if made is None else made.get(name)
+            one = made.get(name)
             if one is None or not one.holds(found, now):
                 whole = Sum()
                 for said, age in found:
                     whole.add(command(_facts(said, now, wall - age)))
                     yield None
-                one = _Made(found, whole.result(), now)
-                if made is not None:
-                    made[name] = one
+                one = made[name] = _Made(found, whole.result(), now)
             yield one.at(found, now, wall)
 
 

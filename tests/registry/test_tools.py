@@ -105,8 +105,13 @@ async def test_circuits_go_to_the_board(wire: Wire) -> None:
     assert (await wire.get("/resilient/v1/circuits")).json() == []
 
 
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [({"circuits": [{"name": "pay"}]}, 204), ({"v": 2, "rows": []}, 409)],
+    ids=["taken", "of unknown processes"],
+)
 async def test_pushes_that_come_at_once_are_read_one_a_turn(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], status: int
 ) -> None:
     turns, began = 0, []
     real = Board.putting
@@ -123,10 +128,10 @@ async def test_pushes_that_come_at_once_are_read_one_a_turn(
 
     monkeypatch.setattr(Board, "putting", putting)
     counting = asyncio.create_task(count())
-    body = {"service": "orders", "circuits": [{"name": "pay"}]}
+    body = {"service": "orders", **more}
     path = "/resilient/v1/circuits"
     pushes = [wire.ask("POST", path, json={**body, "instance": f"orders-{n}"}) for n in range(20)]
-    assert {answer.status for answer in await asyncio.gather(*pushes)} == {204}
+    assert {answer.status for answer in await asyncio.gather(*pushes)} == {status}
     counting.cancel()
     assert len(began) == len(set(began)) == 20
 
