@@ -7,11 +7,10 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-import pytest_asyncio
 from fake_circuits import CircuitServer, Layered
 from fake_estate import Estate
 from fake_server import FakeServer
-from ui_browser import chromium, needs_chromium, opened
+from ui_browser import needs_chromium, opened
 
 from registry_server.openapi import description
 
@@ -40,12 +39,6 @@ CIRCUITS = {
     "topology?view=table": "tbody tr",
 }
 LOOKS = [("light", 1440), ("light", 390), ("dark", 390), ("dark", 1440)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 async def fits(page, width):

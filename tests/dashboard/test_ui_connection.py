@@ -6,11 +6,10 @@ import asyncio
 import socket
 
 import pytest
-import pytest_asyncio
 from aiohttp import ClientSession, ClientTimeout, web
 from fake_circuits import CircuitServer, Layered
 from seeded_source import SeededSource
-from ui_browser import chromium, needs_chromium, opened, playwright
+from ui_browser import needs_chromium, opened, playwright
 from ui_kit import Site
 
 from dashboard.viewer import WAITING_BYTES
@@ -26,12 +25,6 @@ Object.defineProperty(document, 'hidden', { get: () => hidden });
 Object.defineProperty(document, 'visibilityState', { get: () => (hidden ? 'hidden' : 'visible') });
 window.hide = value => { hidden = value; document.dispatchEvent(new Event('visibilitychange')); };
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 class Real(Site):

@@ -18,10 +18,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from aiohttp import ClientSession, web
 from seeded_source import SeededSource
-from ui_browser import chromium, needs_chromium, playwright
+from ui_browser import needs_chromium, playwright
 from ui_kit import Site
 
 from dashboard.app import PAGES
@@ -208,12 +207,6 @@ def test_the_licences_go_with_the_bundle():
 
 
 # --- what a browser asks for
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 @asynccontextmanager

@@ -6,26 +6,12 @@ import re
 from collections import Counter
 
 import pytest
-import pytest_asyncio
-from real_estate import seeded
 from test_ui_figures_circuits import TITLE, WORDS, WORST, asked, title
-from ui_browser import FULL, chromium, full, needs_chromium, opened, playwright
+from ui_browser import FULL, full, needs_chromium, opened, playwright
 from ui_figures import DASH, STANDING, ago, agrees, count, duration, latency, line, percent, rate, whole
 
 expect = playwright.expect
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world():
-    async with seeded() as one:
-        yield one
 
 
 LETTERS = {"O": "open", "H": "half-open", "F": "forced-open", "L": "forced-closed", "C": "closed"}

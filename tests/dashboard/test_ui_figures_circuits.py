@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-import pytest_asyncio
-from real_estate import seeded
-from ui_browser import chromium, needs_chromium, opened
+from ui_browser import needs_chromium, opened
 from ui_figures import DASH, STANDING, agrees, count, duration, latency, line, percent, rate, whole
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
@@ -19,18 +17,6 @@ WORDS = {
 RANK = ("open", "half-open", "forced-open", "forced-closed", "closed")
 WORST = ("open", "forced-open", "half-open", "forced-closed", "closed")
 TITLE = {"head": "#top .title", "rail": "#rail .tally"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world():
-    async with seeded() as one:
-        yield one
 
 
 async def asked(one):

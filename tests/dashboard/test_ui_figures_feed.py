@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
-from real_estate import seeded
 from test_ui_figures_registry import asked, told
-from ui_browser import chromium, needs_chromium, opened
+from ui_browser import needs_chromium, opened
 from ui_figures import DASH, STANDING, ago, agrees, count, duration, line, whole
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world():
-    async with seeded() as one:
-        yield one
 
 
 def lines(said, rows):

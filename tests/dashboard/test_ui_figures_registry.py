@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-import pytest_asyncio
-from real_estate import ZONES, named, seeded
-from ui_browser import FULL, chromium, needs_chromium, opened
+from real_estate import ZONES, named
+from ui_browser import FULL, needs_chromium, opened
 from ui_figures import DASH, STANDING, ago, agrees, count, duration, line, percent, rate, whole
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
@@ -20,18 +19,6 @@ KINDS = {"UP": "up", "STARTING": "starting", "OUT_OF_SERVICE": "out", "DOWN": "d
 CIRCUITS = {
     "open": "Open", "half-open": "Half-open", "forced-open": "Forced open", "forced-closed": "Forced open"
 }  # fmt: skip
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world():
-    async with seeded() as one:
-        yield one
 
 
 def kind(instance):

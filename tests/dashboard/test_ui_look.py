@@ -12,7 +12,7 @@ from fake_circuits import CircuitServer, Layered
 from fake_estate import Estate
 from fake_server import FakeServer
 from test_ui_access import fits
-from ui_browser import FULL, chromium, full, needs_chromium, opened, playwright
+from ui_browser import FULL, full, needs_chromium, opened, playwright
 
 expect = playwright.expect
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
@@ -27,12 +27,6 @@ VIEWS = {
     "circuit": ".plot canvas",
     "topology": ".node, .ego",
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

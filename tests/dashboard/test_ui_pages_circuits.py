@@ -6,18 +6,11 @@ import asyncio
 import re
 
 import pytest
-import pytest_asyncio
 from fake_circuits import CircuitServer, Layered
-from ui_browser import FULL, chromium, needs_chromium, opened, playwright
+from ui_browser import FULL, needs_chromium, opened, playwright
 
 expect = playwright.expect
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 def served(*, quiet=False, interval=0.4, **size):

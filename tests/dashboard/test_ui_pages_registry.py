@@ -6,21 +6,14 @@ import json
 import re
 
 import pytest
-import pytest_asyncio
 from fake_estate import Estate
 from fake_server import FakeServer
-from ui_browser import FULL, chromium, needs_chromium, opened, playwright
+from ui_browser import FULL, needs_chromium, opened, playwright
 
 expect = playwright.expect
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 GATEWAY = "services/payments-gateway"
 ROWS = ".lrow:not([hidden])"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 def served(**size):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import pytest_asyncio
 from fake_circuits import CircuitServer, Layered
 from fake_estate import Estate
 from fake_server import FakeServer
 from test_ui_access import AXE, RULES, fits
-from ui_browser import FULL, PATIENCE, chromium, full, needs_chromium, opened, playwright
+from ui_browser import FULL, PATIENCE, full, needs_chromium, opened, playwright
 
 expect = playwright.expect
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
@@ -19,12 +18,6 @@ ROW = ".lrow:not([hidden])"
 SOON = """{ const real = performance.now.bind(performance); let more = 0;
 performance.now = () => real() + more; window.skip = ms => { more += ms; }; }"""
 LOOKS = [("light", 1440), ("dark", 390)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 def circuits(**size):

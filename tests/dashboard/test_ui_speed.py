@@ -12,7 +12,7 @@ import pytest_asyncio
 from fake_circuits import CircuitServer, Layered
 from fake_estate import Estate
 from fake_server import FakeServer
-from ui_browser import chromium, needs_chromium, playwright
+from ui_browser import needs_chromium, playwright
 
 from benchmarks.ui_probe import REPLAY, heap
 
@@ -36,12 +36,6 @@ COUNT = """selector => {
 #: All ten minutes, or five of them.
 FULL = os.environ.get("UI") == "full"
 DRAWN = "new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(go))))"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 import pytest
-import pytest_asyncio
 from fake_circuits import CircuitServer, Layered
 from real_estate import estate
-from ui_browser import FULL, chromium, full, needs_chromium, opened, playwright
+from ui_browser import FULL, full, needs_chromium, opened, playwright
 
 from resilient.errors import CircuitOpen
 
@@ -17,12 +16,6 @@ pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 #: The page's clock can be moved on by hand: `skip(5000)`.
 MOVED = """{ const real = performance.now.bind(performance); let more = 0;
 performance.now = () => real() + more; window.skip = ms => { more += ms; }; }"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 async def pair(one, **policy):

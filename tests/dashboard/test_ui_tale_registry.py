@@ -6,9 +6,8 @@ import asyncio
 import re
 
 import pytest
-import pytest_asyncio
 from real_estate import ZONES, estate
-from ui_browser import PATIENCE, chromium, full, needs_chromium, opened, playwright
+from ui_browser import PATIENCE, full, needs_chromium, opened, playwright
 
 from resilient.model import Status
 
@@ -16,12 +15,6 @@ expect = playwright.expect
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 TOKEN = "a-token-of-some-length"
 ROW = ".lrow:not([hidden])"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with chromium() as one:
-        yield one
 
 
 async def shop(one, n=5):
