@@ -6,14 +6,14 @@ A file that cannot be read or written is said once, and nothing else: the direct
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+
+from . import replacing
 
 _log = logging.getLogger("resilient.registry")
 
@@ -56,17 +56,12 @@ class EndsFile:
 
     def write(self, ends: Iterable[End]) -> None:
         """All of them, in place of those before."""
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        temporary = replacing.beside(self._path)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(list(ends)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            with replacing.opened(temporary, msgspec.json.encode(list(ends))) as file:
+                replacing.finish(file, temporary, self._path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            replacing.give_up(temporary)
             self._complain("written", error)
 
     def _complain(self, what: str, error: Exception) -> None:

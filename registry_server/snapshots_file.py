@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from . import snapshots
+from . import replacing, snapshots
 from .records import Record
 from .registry import Registry
 from .slices import sliced
@@ -125,12 +125,11 @@ class Keeper:
             if version == self._saved:
                 return True
             began = perf_counter()
-            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+            temporary = replacing.beside(self._path)
             try:
                 await self._write(temporary)
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
+                replacing.give_up(temporary)
                 if not self.problem:
                     _log.error("the snapshot %s cannot be written: %s", self._path, error)
                 self.problem = error.strerror or str(error)
@@ -146,7 +145,7 @@ class Keeper:
     async def _write(self, temporary: Path) -> None:
         table = self._registry.table
         header = {"instances": len(table), "at": self._registry.clock.time()}
-        file = await asyncio.to_thread(_opened, temporary, snapshots.head(header))
+        file = await asyncio.to_thread(replacing.opened, temporary, snapshots.head(header))
         try:
             for service in list(table.services()):
                 leases = iter(list(table.leases(service).values()))
@@ -158,26 +157,10 @@ class Keeper:
             file.close()
 
 
-def _opened(path: Path, head: bytes) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # For its owner alone: metadata may hold what is nobody else's business.
-    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-    file.write(head)
-    return file
-
-
 def _add(file: IO[bytes], content: bytes) -> None:
     file.write(snapshots.block(content))
 
 
 def _finish(file: IO[bytes], temporary: Path, path: Path) -> None:
     file.write(snapshots.END)
-    file.flush()
-    os.fsync(file.fileno())
-    os.replace(temporary, path)
-    with contextlib.suppress(OSError):  # not every file system lets a directory be synced
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    replacing.finish(file, temporary, path)

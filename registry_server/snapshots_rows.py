@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 from types import MappingProxyType
+from typing import Any
 
 from resilient.eureka.reading import SHARED, URLS, kept, port_pair, shared
 from resilient.model import Action, Instance, Status
@@ -53,11 +54,12 @@ def row(record: Record) -> list[object]:
     ]
 
 
-def records(rows: list[object]) -> list[Record]:
+def records(rows: list[Any]) -> list[Record]:
     """The records of some rows. TypeError, ValueError or KeyError if one of them is no record's."""
     if not rows:
         return []
     _only((list,), rows)
+    # Those with an underscore are checked when they are looked up below.
     (
         services,
         ids,
@@ -65,21 +67,21 @@ def records(rows: list[object]) -> list[Record]:
         ports,
         addresses,
         secures,
-        statuses,
+        _statuses,
         zones,
         metadatas,
         renewals,
         expiries,
         dirty,
         extras,
-        owns,
-        overrides,
+        _owns,
+        _overrides,
         overlays,
         registered,
         updated,
         up,
-        actions,
-        causes,
+        _actions,
+        _causes,
         senders,
     ) = zip(*rows, strict=True)
     for texts in (services, ids, hosts, addresses, zones, senders):
@@ -101,14 +103,14 @@ def records(rows: list[object]) -> list[Record]:
     return [
         Record(
             instance=Instance(
-                service=service,
+                service=shared(service),
                 id=id,
                 host=host,
                 port=port,
                 address=address,
                 secure=secure,
                 status=_STATUS[status],
-                zone=zone,
+                zone=shared(zone),
                 metadata=texts_of(metadata) if metadata else NOTHING,
                 renew_every=renew_every,
                 expire_after=expire_after,
@@ -123,7 +125,7 @@ def records(rows: list[object]) -> list[Record]:
             up_at=up_at,
             action=_ACTION[action],
             cause=_CAUSE[cause],
-            by=by,
+            by=shared(by),
         )
         for (
             service,
@@ -148,31 +150,7 @@ def records(rows: list[object]) -> list[Record]:
             action,
             cause,
             by,
-        ) in zip(
-            map(shared, services),
-            ids,
-            hosts,
-            ports,
-            addresses,
-            secures,
-            statuses,
-            map(shared, zones),
-            metadatas,
-            renewals,
-            expiries,
-            dirty,
-            extras,
-            owns,
-            overrides,
-            overlays,
-            registered,
-            updated,
-            up,
-            actions,
-            causes,
-            map(shared, senders),
-            strict=True,
-        )
+        ) in rows
     ]
 
 
